@@ -1,0 +1,9 @@
+"""Errors whose message is the one line a user reads."""
+
+
+class ExporterError(Exception):
+    """Something a user can mend; the message says what, where and the remedy, and holds no secret."""
+
+
+class ConfigError(ExporterError):
+    """The configuration is wrong: the process ends with exit code 2."""
