@@ -1,0 +1,367 @@
+"""Configuration: one frozen, validated object made from a YAML file and `RIVER_EXPORTER_*` variables.
+
+What a file says wins over the environment. Every error names the key, where it stands and the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct, field
+
+from exporter.errors import ConfigError
+
+PREFIX = "RIVER_EXPORTER_"
+# Variables of the prefix that are no configuration keys: the demo's cache folder, the file's own path.
+_NOT_KEYS = {f"{PREFIX}CACHE", f"{PREFIX}CONFIG_FILE"}
+# Kubernetes adds these to every pod beside a Service called river-exporter-…
+_SERVICE_LINKS = re.compile(
+    rf"{PREFIX}(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d))+")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(float):
+    """Seconds, written as Prometheus writes durations: `500ms`, `10s`, `1m30s`, `1h`."""
+
+    @classmethod
+    def parse(cls, text: object) -> Duration:
+        """Read a duration; raises ValueError with an example when it is none, or not above zero."""
+        if not isinstance(text, str) or not _DURATION.fullmatch(text):
+            raise ValueError(f"{text!r} is no duration; write it like 500ms, 10s or 1m30s")
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|[smhd])", text))
+        if seconds <= 0:
+            raise ValueError(f"{text!r} is not above zero")
+        return cls(seconds)
+
+    def __str__(self) -> str:
+        for unit in ("d", "h", "m", "s"):
+            if self % _UNITS[unit] == 0:
+                return f"{self / _UNITS[unit]:g}{unit}"
+        return f"{self * 1000:g}ms"
+
+
+Ratio = Annotated[float, Meta(gt=0, le=10, description="a share of the timeout")]
+Seconds = Duration
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping of the file; unknown keys are refused."""
+
+
+class Endpoint(_Section):
+    """An address of PostgreSQL or PgBouncer; files are re-read at every connect."""
+
+    url: str | None = None
+    url_file: str | None = None
+    password_file: str | None = None
+
+
+class Database(Endpoint):
+    """What is sampled: straight to PostgreSQL."""
+
+    connect_timeout: Seconds = Duration(5)
+    statement_timeout: Seconds = Duration(3)
+    lock_timeout: Seconds = Duration(0.2)
+
+
+class SessionPatterns(_Section):
+    """Which sessions are River's beside those seen running one of its statements: regular expressions."""
+
+    application_name: str | None = None
+    user: str | None = None
+
+
+class River(Endpoint):
+    """River itself: the address it uses, its schemas, and where its process exposes its pool."""
+
+    schemas: tuple[Annotated[str, Meta(min_length=1, max_length=63)], ...] = ()
+    timeout: Seconds = Duration(10)
+    metrics_urls: tuple[str, ...] = ()
+    workers: Annotated[int, Meta(ge=1)] | None = None
+    sessions: SessionPatterns = SessionPatterns()
+
+
+class Thresholds(_Section):
+    """Shares of the timeout from which people are told."""
+
+    warning: Ratio = 0.3
+    critical: Ratio = 0.5
+
+
+class CollectorSettings(_Section):
+    """One collector's own settings."""
+
+    enabled: bool = True
+    interval: Seconds | None = None
+
+
+class Limits(_Section):
+    """Caps on label values."""
+
+    queues: Annotated[int, Meta(ge=1, le=1000)] = 50
+
+
+class Web(_Section):
+    """The HTTP server."""
+
+    listen_address: str = ":10917"
+    telemetry_path: Annotated[str, Meta(pattern="^/[^?#]*$")] = "/metrics"
+    config_file: str | None = None
+    enable_reload: bool = False
+    details: bool = True
+
+
+class Log(_Section):
+    """Logging, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+
+
+class Config(_Section):
+    """The whole configuration, as `config/exporter.yaml` describes it key by key."""
+
+    database: Database = Database()
+    river: River = River()
+    pgbouncer: Endpoint = Endpoint()
+    thresholds: Thresholds = Thresholds()
+    window: Seconds = Duration(60)
+    sample_interval: Seconds = Duration(1)
+    collectors: dict[str, CollectorSettings] = field(default_factory=dict)
+    limits: Limits = Limits()
+    web: Web = Web()
+    log: Log = Log()
+
+
+def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a file (may be None), the environment and command-line flags.
+
+    Args:
+        flags: dotted keys with values of the right type; they win over everything.
+
+    Raises:
+        ConfigError: something is unknown, of the wrong type, out of range or unreadable.
+    """
+    source = _File.read(path) if path else _File("", {}, {})
+    tree = source.tree
+    for key, text in _environment(environment).items():
+        _put(tree, key, _scalar(key, text), overwrite=False)
+    for key, value in (flags or {}).items():
+        _put(tree, key, value, overwrite=True)
+    try:
+        config = msgspec.convert(tree, Config, dec_hook=_decode, strict=False)
+    except msgspec.ValidationError as error:
+        raise _explain(error, source, environment) from None
+    _check(config, source)
+    return config
+
+
+def keys() -> dict[str, Any]:
+    """Every dotted key with its type, collectors by their names."""
+    found = dict(_leaves(Config, ""))
+    del found["collectors"]
+    for name in _collector_names():
+        found |= dict(_leaves(CollectorSettings, f"collectors.{name}."))
+    return found
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a configuration file."""
+    return msgspec.json.schema(Config, schema_hook=_duration_schema)
+
+
+def dump(config: Config) -> str:
+    """The effective configuration as YAML, secrets masked."""
+    tree = msgspec.to_builtins(config, enc_hook=str, builtin_types=(Duration,))
+    for section in ("database", "river", "pgbouncer"):
+        if tree[section]["url"]:
+            tree[section]["url"] = mask(tree[section]["url"])
+    tree["river"]["metrics_urls"] = [mask(url) for url in tree["river"]["metrics_urls"]]
+    text: str = yaml.safe_dump(_plain(tree), sort_keys=False)
+    return text
+
+
+def mask(url: str) -> str:
+    """An address fit to be shown: its password, wherever it stands, is replaced."""
+    url = re.sub(r"(://[^:/@\s]*:)(.*)(@)", r"\1******\3", url)
+    return re.sub(r"(?i)\b((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1******", url)
+
+
+class _File:
+    """A parsed YAML file that knows on which line each key stands."""
+
+    def __init__(self, path: str, tree: dict[str, Any], lines: dict[str, int]) -> None:
+        self.path, self.tree, self.lines = path, tree, lines
+
+    @classmethod
+    def read(cls, path: Path) -> _File:
+        """Read and parse; raises ConfigError naming file and line."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ConfigError(f"{path}: cannot read the configuration file: {reason}") from None
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+            lines = dict(_positions(root, "", str(path)))
+            tree = yaml.safe_load(text)
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+        except yaml.YAMLError:
+            raise ConfigError(f"{path}: not valid YAML") from None
+        if not isinstance(tree, dict | None):
+            raise ConfigError(f"{path}:1: a configuration is a mapping of keys, see config/exporter.yaml")
+        return cls(str(path), tree or {}, lines)
+
+    def where(self, key: str) -> str:
+        """`file:line: ` of a key, or of the nearest key above it."""
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return f"{self.path}:{self.lines[key]}: " if key else f"{self.path}: " if self.path else ""
+
+
+def _positions(node: yaml.Node | None, prefix: str, path: str) -> Iterator[tuple[str, int]]:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for name, value in node.value:
+        key = f"{prefix}{name.value}"
+        line = name.start_mark.line + 1
+        if key in seen:
+            raise ConfigError(f"{path}:{line}: {key} stands twice; keep one")
+        seen.add(key)
+        yield key, line
+        yield from _positions(value, f"{key}.", path)
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, str]:
+    known = {variable(key): key for key in keys()}
+    found = {}
+    for name, text in environment.items():
+        if not name.startswith(PREFIX) or name in _NOT_KEYS or _SERVICE_LINKS.fullmatch(name):
+            continue
+        if name not in known:
+            raise ConfigError(f"{name}: no such configuration variable{_nearest(name, known)}")
+        found[known[name]] = text
+    return found
+
+
+def variable(key: str) -> str:
+    """The environment variable of a dotted key: `river.url` is `RIVER_EXPORTER_RIVER_URL`."""
+    return PREFIX + key.upper().replace(".", "_")
+
+
+def _scalar(key: str, text: str) -> Any:
+    """A variable's text as the file would have it: a list is split at its commas."""
+    if "tuple" in str(keys()[key]):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _put(tree: dict[str, Any], key: str, value: Any, *, overwrite: bool) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = tree.get(parent)
+        if below is None:
+            below = tree[parent] = {}
+        if not isinstance(below, dict):
+            return  # the file has something else there, which validation names
+        tree = below
+    if overwrite or tree.get(last) is None:
+        tree[last] = value
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Duration:
+        return Duration.parse(value)
+    raise TypeError(kind)
+
+
+def _duration_schema(kind: type) -> dict[str, Any]:
+    if kind is Duration:
+        return {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}
+    raise TypeError(kind)
+
+
+def _explain(error: msgspec.ValidationError, source: _File, environment: Mapping[str, str]) -> ConfigError:
+    message, _, path = str(error).partition(" - at `$")
+    key = path.rstrip("`").lstrip(".").replace("[...]", "")
+    if key == "collectors" and not message.startswith("Object"):
+        key = "collectors"
+    if unknown := re.search(r"unknown field `(.+)`", message):
+        name = f"{key}.{unknown[1]}".lstrip(".")
+        return ConfigError(f"{source.where(name)}{name}: no such key{_nearest(name, keys())}")
+    where = source.where(key)
+    if variable(key) in environment and key not in source.lines:
+        where, key = "", variable(key)
+    return ConfigError(f"{where}{key}: {message[:1].lower()}{message[1:]}")
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    leaf = {key.rpartition(".")[2]: key for key in known}
+    parts = {".".join(key.split(".")[:depth]) for key in known for depth in range(1, key.count(".") + 2)}
+    for candidates, translate in ((parts, None), (leaf, leaf)):
+        probe = name if translate is None else name.rpartition(".")[2]
+        if close := difflib.get_close_matches(probe, sorted(candidates), n=1, cutoff=0.6):
+            return f"; did you mean {translate[close[0]] if translate else close[0]}?"
+    return "; config/exporter.yaml lists the keys"
+
+
+def _check(config: Config, source: _File) -> None:
+    """What no single key can tell."""
+    for name in config.collectors:
+        if name not in _collector_names():
+            key = f"collectors.{name}"
+            raise ConfigError(f"{source.where(key)}{key}: no such collector{_nearest(key, keys())}")
+    for section in ("database", "river", "pgbouncer"):
+        endpoint: Endpoint = getattr(config, section)
+        if endpoint.url and endpoint.url_file:
+            raise ConfigError(f"{source.where(section)}{section}: url and url_file are both set; keep one")
+    if config.thresholds.warning >= config.thresholds.critical:
+        raise ConfigError(
+            f"{source.where('thresholds')}thresholds.warning: {config.thresholds.warning:g} is not below "
+            f"thresholds.critical, {config.thresholds.critical:g}"
+        )
+    for url in config.river.metrics_urls:
+        if not re.match(r"https?://[^/]+", url):
+            key = "river.metrics_urls"
+            raise ConfigError(f"{source.where(key)}{key}: {mask(url)!r} is no http:// or https:// address")
+    for pattern in ("application_name", "user"):
+        try:
+            re.compile(getattr(config.river.sessions, pattern) or "")
+        except re.error as error:
+            key = f"river.sessions.{pattern}"
+            raise ConfigError(f"{source.where(key)}{key}: not a regular expression: {error}") from None
+
+
+def _leaves(kind: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for each in msgspec.structs.fields(kind):
+        if isinstance(each.type, type) and issubclass(each.type, _Section):
+            yield from _leaves(each.type, f"{prefix}{each.encode_name}.")
+        else:
+            yield f"{prefix}{each.encode_name}", each.type
+
+
+def _collector_names() -> tuple[str, ...]:
+    from exporter.collectors import names  # noqa: PLC0415 - the collectors themselves read configuration
+
+    return names()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Duration):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
