@@ -96,11 +96,23 @@ func (w *worker[K]) Work(ctx context.Context, job *river.Job[arguments[K]]) erro
 			if _, err := connection.Exec(ctx, "SELECT 1"); err != nil {
 				return err
 			}
-			return sleep(ctx, seconds)
+			return w.runner.hold(ctx, seconds)
 		})
 	default:
 		return sleep(ctx, seconds)
 	}
+}
+
+// hold keeps the job running until its time is over or the control endpoint ends all holding.
+func (r *runner) hold(ctx context.Context, duration time.Duration) error {
+	const look = 50 * time.Millisecond
+	end := time.Now().Add(duration)
+	for r.options.Load().Hold && time.Now().Before(end) {
+		if err := sleep(ctx, min(look, time.Until(end))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // book writes a row into the ledger, the table that stands for the user's own work.
