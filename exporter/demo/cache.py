@@ -95,12 +95,20 @@ def fetch(name: str, build: Callable[[Path], None]) -> Path:
         temporary.mkdir()
         try:
             build(temporary)
-            temporary.chmod(0o755)
+            _make_readable(temporary)
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         say(f"{name}: ready after {time.monotonic() - started:.1f} s")
     return folder
+
+
+def _make_readable(folder: Path) -> None:
+    """Let every account read a folder whatever our umask is: root's servers run as another one."""
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if path.is_dir() or mode & 0o100 else 0o044))
 
 
 def run(
