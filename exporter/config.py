@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct
 
+from exporter.collectors import names as collector_names
 from exporter.errors import ConfigError
 
 PREFIX = "RIVER_EXPORTER_"
@@ -56,7 +57,7 @@ class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A mapping of the file; unknown keys are refused."""
 
 
-class Endpoint(_Section):
+class Endpoint(_Section, frozen=True):
     """An address of PostgreSQL or PgBouncer; files are re-read at every connect."""
 
     url: str | None = None
@@ -64,7 +65,7 @@ class Endpoint(_Section):
     password_file: str | None = None
 
 
-class Database(Endpoint):
+class Database(Endpoint, frozen=True):
     """What is sampled: straight to PostgreSQL."""
 
     connect_timeout: Seconds = Duration(5)
@@ -72,14 +73,14 @@ class Database(Endpoint):
     lock_timeout: Seconds = Duration(0.2)
 
 
-class SessionPatterns(_Section):
+class SessionPatterns(_Section, frozen=True):
     """Which sessions are River's beside those seen running one of its statements: regular expressions."""
 
     application_name: str | None = None
     user: str | None = None
 
 
-class River(Endpoint):
+class River(Endpoint, frozen=True):
     """River itself: the address it uses, its schemas, and where its process exposes its pool."""
 
     schemas: tuple[Annotated[str, Meta(min_length=1, max_length=63)], ...] = ()
@@ -89,27 +90,37 @@ class River(Endpoint):
     sessions: SessionPatterns = SessionPatterns()
 
 
-class Thresholds(_Section):
+class Thresholds(_Section, frozen=True):
     """Shares of the timeout from which people are told."""
 
     warning: Ratio = 0.3
     critical: Ratio = 0.5
 
 
-class CollectorSettings(_Section):
+class CollectorSettings(_Section, frozen=True):
     """One collector's own settings."""
 
     enabled: bool = True
     interval: Seconds | None = None
 
 
-class Limits(_Section):
+Collectors = msgspec.defstruct(
+    "Collectors",
+    [(name, CollectorSettings, CollectorSettings()) for name in collector_names()],
+    bases=(_Section,),
+    frozen=True,
+    kw_only=True,
+)
+"""A section with one key per collector there is."""
+
+
+class Limits(_Section, frozen=True):
     """Caps on label values."""
 
     queues: Annotated[int, Meta(ge=1, le=1000)] = 50
 
 
-class Web(_Section):
+class Web(_Section, frozen=True):
     """The HTTP server."""
 
     listen_address: str = ":10917"
@@ -119,14 +130,14 @@ class Web(_Section):
     details: bool = True
 
 
-class Log(_Section):
+class Log(_Section, frozen=True):
     """Logging, to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["logfmt", "json"] = "logfmt"
 
 
-class Config(_Section):
+class Config(_Section, frozen=True):
     """The whole configuration, as `config/exporter.yaml` describes it key by key."""
 
     database: Database = Database()
@@ -135,10 +146,15 @@ class Config(_Section):
     thresholds: Thresholds = Thresholds()
     window: Seconds = Duration(60)
     sample_interval: Seconds = Duration(1)
-    collectors: dict[str, CollectorSettings] = field(default_factory=dict)
+    collectors: Collectors = Collectors()  # type: ignore[valid-type]
     limits: Limits = Limits()
     web: Web = Web()
     log: Log = Log()
+
+    def collector(self, name: str) -> CollectorSettings:
+        """The settings of one collector."""
+        settings: CollectorSettings = getattr(self.collectors, name)
+        return settings
 
 
 def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Config:
@@ -165,12 +181,8 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
 
 
 def keys() -> dict[str, Any]:
-    """Every dotted key with its type, collectors by their names."""
-    found = dict(_leaves(Config, ""))
-    del found["collectors"]
-    for name in _collector_names():
-        found |= dict(_leaves(CollectorSettings, f"collectors.{name}."))
-    return found
+    """Every dotted key with its type."""
+    return dict(_leaves(Config, ""))
 
 
 def schema() -> dict[str, Any]:
@@ -295,8 +307,6 @@ def _duration_schema(kind: type) -> dict[str, Any]:
 def _explain(error: msgspec.ValidationError, source: _File, environment: Mapping[str, str]) -> ConfigError:
     message, _, path = str(error).partition(" - at `$")
     key = path.rstrip("`").lstrip(".").replace("[...]", "")
-    if key == "collectors" and not message.startswith("Object"):
-        key = "collectors"
     if unknown := re.search(r"unknown field `(.+)`", message):
         name = f"{key}.{unknown[1]}".lstrip(".")
         return ConfigError(f"{source.where(name)}{name}: no such key{_nearest(name, keys())}")
@@ -318,10 +328,6 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 def _check(config: Config, source: _File) -> None:
     """What no single key can tell."""
-    for name in config.collectors:
-        if name not in _collector_names():
-            key = f"collectors.{name}"
-            raise ConfigError(f"{source.where(key)}{key}: no such collector{_nearest(key, keys())}")
     for section in ("database", "river", "pgbouncer"):
         endpoint: Endpoint = getattr(config, section)
         if endpoint.url and endpoint.url_file:
@@ -349,12 +355,6 @@ def _leaves(kind: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(each.type, f"{prefix}{each.encode_name}.")
         else:
             yield f"{prefix}{each.encode_name}", each.type
-
-
-def _collector_names() -> tuple[str, ...]:
-    from exporter.collectors import names  # noqa: PLC0415 - the collectors themselves read configuration
-
-    return names()
 
 
 def _plain(value: Any) -> Any:

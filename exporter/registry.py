@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector as RegistryCollector
 from prometheus_client.registry import CollectorRegistry
-from prometheus_client.utils import floatToGoString
 
 from exporter.metric import Buckets, Kind, Metric, Sample
 from exporter.snapshot import Snapshot
 
 
-def expose(snapshot: Snapshot) -> CollectorRegistry:
-    """A registry whose one collector reads `snapshot`."""
+def expose(snapshot: Snapshot, live: Callable[[], Iterable[Sample]]) -> CollectorRegistry:
+    """A registry that reads `snapshot`, and what `live` says of the exporter itself at that moment."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_SnapshotCollector(snapshot))
+    registry.register(_SnapshotCollector(snapshot, live))
     return registry
 
 
 class _SnapshotCollector(RegistryCollector):
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, live: Callable[[], Iterable[Sample]]) -> None:
         self._snapshot = snapshot
+        self._live = live
 
     def describe(self) -> list[Family]:
         """No metric is fixed at registration: the snapshot decides."""
@@ -31,7 +33,7 @@ class _SnapshotCollector(RegistryCollector):
     def collect(self) -> Iterator[Family]:
         """The families of the snapshot, each with its samples."""
         families: dict[str, Family] = {}
-        for sample in self._snapshot.samples():
+        for sample in chain(self._snapshot.samples(), self._live()):
             metric = sample.metric
             family = families.get(metric.name)
             if family is None:
@@ -45,7 +47,8 @@ def _add(family: Family, metric: Metric, sample: Sample) -> None:
     labels = dict(zip(metric.labels, sample.labels, strict=True))
     if isinstance(sample.value, Buckets):
         for bound, count in sample.value.counts:
-            family.add_sample(f"{metric.name}_bucket", {**labels, "le": floatToGoString(bound)}, count)
+            limit = "+Inf" if math.isinf(bound) else str(float(bound))
+            family.add_sample(f"{metric.name}_bucket", {**labels, "le": limit}, count)
         family.add_sample(f"{metric.name}_count", labels, sample.value.counts[-1][1])
         family.add_sample(f"{metric.name}_sum", labels, sample.value.total)
     else:

@@ -1,7 +1,7 @@
 """The SQL that makes the exporter's role: reads statistics and River's columns, never arguments, metadata or errors.
 
-Facts: PostgreSQL manual, "Predefined Roles" (pg_monitor) and GRANT (column privileges cover system columns, so `xmin` can
-be granted by name).
+Facts: PostgreSQL manual, "Predefined Roles" (pg_monitor) and GRANT (column privileges cover system columns, so `xmin`
+can be granted by name).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def names() -> tuple[str, ...]:
 @cache
 def classes() -> tuple[type[Collector], ...]:
     """The collector class of each module: the one whose `name` is the module's."""
-    found = []
+    found: list[type[Collector]] = []
     for name in names():
         module = importlib.import_module(f"{__name__}.{name}")
         found.extend(

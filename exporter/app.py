@@ -1,0 +1,168 @@
+"""The running exporter: configuration in, collectors on their lanes, one HTTP server out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import PlatformCollector, ProcessCollector
+
+from exporter import __version__
+from exporter.address import addresses
+from exporter.collector import RUNNER_METRICS, Runner
+from exporter.collectors import classes
+from exporter.config import Config, load
+from exporter.context import Context
+from exporter.database import Database
+from exporter.election import Election
+from exporter.errors import ConfigError
+from exporter.metric import Sample, gauge
+from exporter.registry import expose
+from exporter.schedule import Schedule
+from exporter.server import Routes, Server
+from exporter.snapshot import Snapshot
+
+log = logging.getLogger("exporter")
+
+UP = gauge(
+    "river_up", "1 when the last contact with the database worked, else 0 with the class of the reason", "reason"
+)
+BUILD = gauge("river_exporter_build_info", "1, with the version", "version")
+RELOADED = gauge("river_exporter_config_last_reload_successful", "1 when the last reading of the configuration worked")
+RELOADED_AT = gauge(
+    "river_exporter_config_last_reload_success_timestamp_seconds", "Unix time of the configuration in force"
+)
+METRICS = (UP, BUILD, RELOADED, RELOADED_AT, *RUNNER_METRICS)
+"""What the exporter says of itself, beside its collectors."""
+
+
+class App:
+    """One exporter.
+
+    Args:
+        config_file: re-read on reload; None where there is none.
+        environment: variables, as of the start.
+        flags: dotted configuration keys that the command line set.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+
+    def __init__(self, config_file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> None:
+        self._read = lambda: load(config_file, environment, flags)
+        self._environment = environment
+        config = self._read()
+        database, river, pgbouncer = addresses(config, environment)
+        shared = Database(database, _deadline(config))
+        self.context = Context(
+            config=config,
+            database=shared,
+            river=river,
+            pgbouncer=pgbouncer,
+            snapshot=Snapshot(time.monotonic),
+            election=Election(config.sample_interval),
+            clock=time.monotonic,
+            leases={"sampler": shared.lease(), "database": shared.lease()},
+        )
+        self.schedule = Schedule(Runner(each(self.context)) for each in classes())
+        self._reload_lock = threading.Lock()
+        self._reloaded = (True, time.time())
+        registry = expose(self.context.snapshot, self.samples)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        routes = Routes(
+            metrics=registry,
+            telemetry_path=config.web.telemetry_path,
+            healthy=self.healthy,
+            ready=self.ready,
+            reload=self.reload if config.web.enable_reload else None,
+            status_page=self.page,
+            status_data=None,
+        )
+        web_config = Path(config.web.config_file) if config.web.config_file else None
+        self.server = Server(config.web.listen_address, routes, web_config)
+
+    def start(self) -> None:
+        """Serve first, then look: a scrape answers from the first moment.
+
+        Raises:
+            ExporterError: the listen address cannot be used.
+        """
+        self.server.start()
+        self.schedule.start()
+        log.info("started", extra={"version": __version__, "listen": self.server.address})
+
+    def stop(self) -> None:
+        """End within a few seconds, whatever hangs."""
+        self.schedule.stop(timeout=2)
+        self.server.stop(timeout=2)
+        for runner in self.schedule.runners:
+            runner.collector.close()
+        self.context.database.close()
+
+    def reload(self) -> None:
+        """Read the configuration again; a bad one changes nothing but a log line and a metric.
+
+        Raises:
+            ConfigError: what is wrong with the new one.
+        """
+        with self._reload_lock:
+            try:
+                config = self._read()
+                database, river, pgbouncer = addresses(config, self._environment)
+            except ConfigError as error:
+                self._reloaded = (False, self._reloaded[1])
+                log.error("configuration not reloaded", extra={"error": str(error)})
+                raise
+            context = self.context
+            if (config.web, config.log) != (context.config.web, context.config.log):
+                log.warning("web and log settings take effect at the next start")
+            context.config, context.river, context.pgbouncer = config, river, pgbouncer
+            context.database.move(database, _deadline(config))
+            self._reloaded = (True, time.time())
+            log.info("configuration reloaded")
+
+    def samples(self) -> Iterator[Sample]:
+        """What the exporter says of itself at this moment."""
+        reason = self.context.database.reason
+        if reason is not None:
+            yield UP.sample(float(not reason), reason)
+        yield BUILD.sample(1, __version__)
+        yield RELOADED.sample(float(self._reloaded[0]))
+        yield RELOADED_AT.sample(self._reloaded[1])
+        for runner in self.schedule.runners:
+            yield from runner.samples()
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether every lane makes progress; it says nothing about the database."""
+        stalled = self.schedule.stalled()
+        return not stalled, f"no progress: {', '.join(stalled)}" if stalled else "OK"
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether the database was collected from, or the reason why not."""
+        context = self.context
+        if context.database.reason:
+            return False, f"no contact with the database: {context.database.reason}"
+        if context.snapshot.age("target") is None:
+            return False, "the first collection has not ended yet"
+        if not context.target.schemas:
+            return False, "no river_job table found: see river_exporter_capability and the log"
+        return True, "OK"
+
+    def page(self) -> str:
+        """The page at /."""
+        path = self.context.config.web.telemetry_path
+        return (
+            "<!doctype html><html lang=en><meta charset=utf-8><title>river-exporter</title>"
+            f'<h1>river-exporter {__version__}</h1><p><a href="{path}">Metrics</a> '
+            '<a href="/-/healthy">Health</a> <a href="/-/ready">Readiness</a></p></html>'
+        )
+
+
+def _deadline(config: Config) -> float:
+    """Seconds for a whole run: the server's own timeout speaks first."""
+    return float(config.database.statement_timeout) + 2.0

@@ -1,0 +1,132 @@
+"""The command line: `river-exporter` runs the exporter, its subcommands help to set it up."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from exporter import __version__
+from exporter.config import PREFIX, dump, load
+from exporter.errors import ConfigError, ExporterError
+
+_FLAGS = {
+    "web_listen_address": "web.listen_address",
+    "web_telemetry_path": "web.telemetry_path",
+    "web_config_file": "web.config_file",
+    "log_level": "log.level",
+    "log_format": "log.format",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit code: 0, 1 for a failure, 2 for a wrong configuration or usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except ConfigError as error:
+        print(f"river-exporter: {error}", file=sys.stderr)
+        return 2
+    except ExporterError as error:
+        print(f"river-exporter: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    add = common.add_argument
+    add("--config.file", dest="config_file", metavar="PATH", help="configuration file (YAML)")
+    add("--web.listen-address", dest="web_listen_address", metavar="ADDRESS", help="default :10917")
+    add("--web.telemetry-path", dest="web_telemetry_path", metavar="PATH", help="default /metrics")
+    add("--web.config.file", dest="web_config_file", metavar="PATH", help="TLS and users, as exporter-toolkit's")
+    add("--log.level", dest="log_level", metavar="LEVEL", help="debug, info, warning or error")
+    add("--log.format", dest="log_format", metavar="FORMAT", help="logfmt or json")
+    parser = argparse.ArgumentParser(
+        "river-exporter",
+        parents=[common],
+        description="Prometheus exporter for River: how much of the batch completer's ten seconds is used, and by what.",
+    )
+    parser.add_argument("--version", action="version", version=f"river-exporter {__version__}")
+    parser.set_defaults(run=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    check = commands.add_parser("check-config", parents=[common], help="validate and print the configuration")
+    check.set_defaults(run=_check_config)
+
+    setup = commands.add_parser("setup-sql", help="print the SQL that makes the exporter's role")
+    setup.add_argument("--schema", action="append", metavar="NAME", help="a schema of River; repeat for several")
+    setup.add_argument("--role", default="river_exporter", help="name of the role (default %(default)s)")
+    setup.add_argument("--replicas", type=int, default=1, help="exporters at the same time (default %(default)s)")
+    setup.set_defaults(run=_setup_sql)
+
+    demo = commands.add_parser("demo", help="a live demonstration with a real River and PostgreSQL")
+    demo.add_argument("--seconds", type=float, metavar="N", help="end by itself after N seconds")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _flags(options: argparse.Namespace) -> dict[str, Any]:
+    return {key: getattr(options, name) for name, key in _FLAGS.items() if hasattr(options, name)}
+
+
+def _config_file(options: argparse.Namespace) -> Path | None:
+    name = getattr(options, "config_file", None) or os.environ.get(f"{PREFIX}CONFIG_FILE")
+    return Path(name) if name else None
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from exporter import log
+    from exporter.app import App
+
+    path, flags = _config_file(options), _flags(options)
+    config = load(path, os.environ, flags)
+    log.configure(config.log.level, config.log.format)
+    log.catch_unhandled()
+    ended = threading.Event()
+    app = App(path, os.environ, flags)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    hangup = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: hangup.set())
+    app.start()
+    while not ended.wait(0.5):
+        if hangup.is_set():
+            hangup.clear()
+            try:
+                app.reload()
+            except ConfigError:
+                pass  # said in the log, and in a metric
+    logging.getLogger("exporter").info("stopping")
+    app.stop()
+    return 0
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    from exporter.address import addresses
+
+    config = load(_config_file(options), os.environ, _flags(options))
+    addresses(config, os.environ)
+    print(dump(config), end="")
+    return 0
+
+
+def _setup_sql(options: argparse.Namespace) -> int:
+    from exporter.setup_sql import render
+
+    print(render(options.schema or ("public",), options.role, replicas=options.replicas), end="")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from exporter.demo import run
+
+    return run(options.seconds)

@@ -1,0 +1,194 @@
+"""The contract of a collector, and the one wrapper that runs each: timed, checked, its samples swapped in whole."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import psycopg
+
+from exporter.database import Lease, Session, Unreachable, one_line
+from exporter.errors import ExporterError
+from exporter.metric import Counter, Metric, Sample, gauge
+
+if TYPE_CHECKING:
+    from exporter.context import Context
+
+log = logging.getLogger("exporter.collector")
+
+Lane = Literal["sampler", "database", "probe", "pgxpool", "pgbouncer", "budget"]
+"""A lane is a thread with what it may block on: a session, River's address, an HTTP server. It runs one at a time."""
+
+LIFETIME_INTERVALS = 3
+MINIMUM_LIFETIME = 10.0
+"""Samples vanish after three intervals without a successful run, at least 10 s."""
+
+
+class Collector(ABC):
+    """One module beside its SQL. Subclasses set the class variables and yield samples of their declared metrics.
+
+    Attributes:
+        name: the module's name; also its key under `collectors` in the configuration.
+        interval: seconds between the starts of two runs, unless configured otherwise.
+        metrics: every metric it may yield.
+        lane: the thread it runs on.
+        elected: whether only the elected exporter runs it, because every other would say the same.
+        needs: capabilities it cannot do without; while one is missing it does not run and shows nothing.
+    """
+
+    name: ClassVar[str]
+    interval: ClassVar[float]
+    metrics: ClassVar[tuple[Metric, ...]]
+    lane: ClassVar[Lane] = "database"
+    elected: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def wanted(self) -> bool:
+        """Whether the configuration, as it is now, gives it something to look at."""
+        return self.context.config.collector(self.name).enabled
+
+    @abstractmethod
+    def collect(self) -> Iterable[Sample]:
+        """One run's samples; an exception means that nothing is known."""
+
+    def pace(self) -> float:
+        """Seconds from one start to the next."""
+        settings = self.context.config.collector(self.name)
+        return float(settings.interval or self.interval)
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """Let go of what it holds."""
+
+
+class DatabaseCollector(Collector):
+    """A collector that reads the watched database over its lane's session."""
+
+    def collect(self) -> Iterable[Sample]:
+        """Read over the lane's session."""
+        with self.lease.session() as session:
+            return list(self.read(session))
+
+    @property
+    def lease(self) -> Lease:
+        """The lane's session."""
+        return self.context.leases[self.lane]
+
+    @abstractmethod
+    def read(self, session: Session) -> Iterable[Sample]:
+        """One run's samples."""
+
+
+class SchemaCollector(DatabaseCollector):
+    """A collector that reads each schema of River this exporter is elected for; `schema` is a label of its metrics."""
+
+    def read(self, session: Session) -> Iterator[Sample]:
+        """Every schema in turn."""
+        for schema in self.context.led():
+            yield from self.read_schema(session, schema)
+
+    @abstractmethod
+    def read_schema(self, session: Session, schema: str) -> Iterable[Sample]:
+        """One schema's samples."""
+
+
+SUCCESS = gauge("river_exporter_collector_success", "1 when the collector's last run succeeded", "collector")
+DURATION = gauge("river_exporter_collector_duration_seconds", "How long the collector's last run took", "collector")
+LATENESS = gauge(
+    "river_exporter_collector_lateness_seconds",
+    "How late the collector's last run started",
+    "collector",
+)
+LAST_SUCCESS = gauge(
+    "river_exporter_collector_last_success_timestamp_seconds",
+    "Unix time of the collector's last success",
+    "collector",
+)
+FAILURES = Metric(
+    "river_exporter_collector_failures_total", SUCCESS.kind.COUNTER, "Runs of the collector that failed", ("collector",)
+)
+RUNNER_METRICS = (SUCCESS, DURATION, LATENESS, LAST_SUCCESS, FAILURES)
+
+
+class Runner:
+    """Runs one collector and keeps the record of its runs."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        self._failures = Counter(FAILURES)
+        self._failures.add(0, collector.name)
+        self._last: tuple[float, float, float] | None = None  # success, duration, lateness
+        self._last_success: float | None = None
+        self._said = ""
+
+    def run(self, lateness: float = 0.0) -> None:
+        """One run; no exception leaves it, and a failed run leaves the former samples to their lifetime."""
+        collector, context = self.collector, self.collector.context
+        if not self._may_run():
+            context.snapshot.drop(collector.name)
+            self._last = None
+            return
+        started = time.monotonic()
+        try:
+            samples = list(collector.collect())
+            _check(collector, samples)
+        except Exception as error:
+            self._failures.add(1, collector.name)
+            self._last = (0.0, time.monotonic() - started, lateness)
+            self._say(error)
+        else:
+            lifetime = max(MINIMUM_LIFETIME, LIFETIME_INTERVALS * collector.pace())
+            context.snapshot.put(collector.name, samples, lifetime)
+            self._last = (1.0, time.monotonic() - started, lateness)
+            self._last_success = time.time()
+            self._said = ""
+
+    def samples(self) -> Iterator[Sample]:
+        """The record: nothing while the collector has no reason to run here."""
+        name = self.collector.name
+        if self._last:
+            for metric, value in zip((SUCCESS, DURATION, LATENESS), self._last, strict=True):
+                yield metric.sample(value, name)
+        if self._last_success is not None:
+            yield LAST_SUCCESS.sample(self._last_success, name)
+        yield from self._failures.samples()
+
+    def _may_run(self) -> bool:
+        collector, context = self.collector, self.collector.context
+        if not collector.wanted() or (collector.elected and not context.led()):
+            return False
+        return all(context.capable(capability) for capability in collector.needs)
+
+    def _say(self, error: Exception) -> None:
+        """Log a failure once, until it changes: a dead database must not fill the log."""
+        expected = isinstance(error, ExporterError | psycopg.Error | OSError)
+        text = one_line(error) if expected else f"{type(error).__name__}: {one_line(error)}"
+        level = logging.WARNING if expected else logging.ERROR
+        if isinstance(error, Unreachable):
+            text = f"no contact ({error.reason}): {text}"
+        if text != self._said:
+            self._said = text
+            log.log(
+                level,
+                "collector failed",
+                extra={"collector": self.collector.name, "error": text},
+                exc_info=None if expected else error,
+            )
+
+
+def _check(collector: Collector, samples: list[Sample]) -> None:
+    """Refuse undeclared metrics, which no documentation has, and double series, which break a scrape."""
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    declared = collector.metrics
+    for sample in samples:
+        if sample.metric not in declared:
+            raise ValueError(f"{sample.metric.name} is not declared by collector {collector.name}")
+        key = (sample.metric.name, sample.labels)
+        if key in seen:
+            raise ValueError(f"{sample.metric.name}{sample.labels} stands twice in one run")
+        seen.add(key)

@@ -1,0 +1,40 @@
+"""Election: the sampler's session asks each second for the lock of each schema that it does not hold yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from exporter.collector import DatabaseCollector
+from exporter.database import Session, Unreachable
+from exporter.metric import Sample, gauge
+
+LEADER = gauge(
+    "river_exporter_is_leader", "1 when this exporter speaks for the schema's database, 0 when another does", "schema"
+)
+
+
+class ElectionCollector(DatabaseCollector):
+    """Contends for the schemas of the target."""
+
+    name = "election"
+    interval = 1.0
+    lane = "sampler"
+    elected = False
+    metrics = (LEADER,)
+
+    def read(self, session: Session) -> Iterator[Sample]:
+        """Contend; each schema with whether it is ours."""
+        context = self.context
+        schemas = () if context.target.standby else context.target.schemas
+        context.election.contend(session, self.lease.generation, schemas, context.clock())
+        led = context.led()
+        for schema in schemas:
+            yield LEADER.sample(float(schema in led), schema)
+
+    def collect(self) -> list[Sample]:
+        """As read; a lost session loses its locks at once."""
+        try:
+            return list(super().collect())
+        except Unreachable:
+            self.context.election.resign()
+            raise

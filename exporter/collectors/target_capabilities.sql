@@ -1,0 +1,10 @@
+-- What this role may read of the server and the database.
+select
+    pg_has_role('pg_monitor', 'member') or pg_has_role('pg_read_all_stats', 'member') as pg_monitor,
+    (
+        select quote_ident(n.nspname)
+        from pg_catalog.pg_extension as e join pg_catalog.pg_namespace as n on n.oid = e.extnamespace
+        where e.extname = 'pg_stat_statements'
+    ) as statements_schema,
+    current_setting('shared_preload_libraries') like '%pg_stat_statements%' as statements_loaded,
+    current_setting('track_commit_timestamp') = 'on' as commit_timestamp
