@@ -165,9 +165,7 @@ class River:
         self, action: str, query: Mapping[str, str] | None = None, body: Mapping[str, object] | None = None
     ) -> str:
         try:
-            answer = requests.post(
-                f"http://{self._address}/{action}", params=query, json=body, timeout=CONTROL_TIMEOUT
-            )
+            answer = requests.post(f"http://{self._address}/{action}", params=query, json=body, timeout=CONTROL_TIMEOUT)
         except requests.RequestException as error:
             raise ServerFailed(f"{self._server.name} doesn't take {action}: {error}") from None
         if not answer.ok:

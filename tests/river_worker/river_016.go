@@ -3,6 +3,7 @@
 package main
 
 import (
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivermigrate"
@@ -16,6 +17,6 @@ func migrateConfig(string) *rivermigrate.Config { return &rivermigrate.Config{} 
 // setSearchPath makes each connection of the pool look for River's tables in the schema.
 func setSearchPath(config *pgxpool.Config, schema string) {
 	if schema != "" {
-		config.ConnConfig.RuntimeParams["search_path"] = schema
+		config.ConnConfig.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
 	}
 }
