@@ -30,6 +30,9 @@ COMPLETING = frozenset({"JobSetStateIfRunningMany", "JobSetCompleteIfRunningMany
 LONGEST = 8192
 """Characters that are looked at. River's longest statement has 4,800, and about 20 places for a schema."""
 
+BEGINNING = 600
+"""Characters that are looked at when River's tables don't occur; the features of `BARE_SHAPES` lie within 400."""
+
 CACHED = 512
 """Texts remembered: a River sends about 30; with `LONGEST` this bounds the memory to some 4 MB of ASCII."""
 
@@ -87,7 +90,10 @@ def _classify(text: str) -> Statement:
     comment = _NAME.match(text)
     body = _without_comments(text[comment.end() :] if comment else text)
     schema, body = _without_schema(body)
-    plain = " ".join(body.lower().replace('"', "").split())
+    folded = body.lower().replace('"', "")
+    if "river_" not in folded:
+        folded = folded[:BEGINNING]
+    plain = " ".join(folded.split())
     river = _RIVER_WORD.search(plain) is not None
     if comment:
         shapes = _BY_NAME.get(comment[1])

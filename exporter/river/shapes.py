@@ -58,7 +58,7 @@ SHAPES = (
     Shape("JobGetByKindAndUniqueProperties", "select id, args,", ("from river_job", "tstzrange(")),
     Shape("JobGetByIDMany", "select id, args,", ("from river_job where id = any(",)),
     Shape("JobGetByKindMany", "select id, args,", ("from river_job where kind = any(",)),
-    # Leadership. Up to v0.30 the leader holds on to its row by the same insert as it won it.
+    # Leadership. Up to v0.34 the leader holds on to its row by the same insert as it won it.
     Shape("LeaderAttemptElect", "insert into river_leader", ("do nothing",)),
     Shape("LeaderAttemptReelect", "insert into river_leader", ("do update",)),
     Shape("LeaderAttemptReelect", "update river_leader set expires_at"),
@@ -66,7 +66,7 @@ SHAPES = (
     Shape("LeaderResign", "with currently_held_leaders as"),
     Shape("LeaderDeleteExpired", "delete from river_leader where expires_at <"),
     Shape("LeaderGetElectedLeader", "select elected_at, expires_at, leader_id, name from river_leader"),
-    # Queues and clients. Up to v0.23 pausing and resuming go through a CTE.
+    # Queues and clients. Up to v0.22 pausing and resuming go through a CTE.
     Shape("QueueCreateOrSetUpdatedAt", "insert into river_queue", ("on conflict",)),
     Shape("QueueDeleteExpired", "delete from river_queue where", ("updated_at <",)),
     Shape("QueuePause", "with queue_to_update as ( select name, paused_at"),
