@@ -90,8 +90,7 @@ class River:
     def __init__(self, url: str, *, version: Version = "0.51", **load: Unpack[Load]) -> None:
         """Describe a worker; `url` is the address of its database and goes by environment, not by argv."""
         self.version: Version = version
-        self.pool = load.get("pool", 10)
-        self.schema = load.get("schema")
+        self.load = load
         self._address = f"127.0.0.1:{free_port()}"
         self._server = Server(
             f"river-{version}",
@@ -104,6 +103,11 @@ class River:
     def metrics_url(self) -> str:
         """The address of the pool's statistics, in Prometheus' text format."""
         return f"http://{self._address}/metrics"
+
+    @property
+    def pool(self) -> int:
+        """How many connections River's pool may have."""
+        return self.load.get("pool", 10)
 
     @property
     def alive(self) -> bool:

@@ -1,0 +1,25 @@
+"""Faults that really hurt the completer, each by its stable name; demo, tests and benchmarks share them.
+
+What each looks like was measured with River 0.16.0 and 0.51.1 on PostgreSQL 13 to 18; ``tests/faults`` proves it.
+"""
+
+from exporter.demo.faults.base import Environment, Fault
+from exporter.demo.faults.locks import Ddl, LongUpdate, PreparedTransaction, RowLock, TableLock
+from exporter.demo.faults.network import AcceptThenStall, BlackHole, Jitter, NetworkDelay, Refuse
+from exporter.demo.faults.pools import PgBouncerExhausted, PoolExhausted, PoolHeld
+from exporter.demo.faults.statements import Bloat, MissingIndex, SlowStatement, SlowTrigger
+from exporter.demo.faults.storage import CheckpointStorm, SyncStandby
+
+__all__ = ["FAULTS", "Environment", "Fault"]
+
+FAULTS: dict[str, type[Fault]] = {
+    fault.name: fault
+    for fault in (
+        RowLock, LongUpdate, PreparedTransaction, TableLock, Ddl,
+        PoolExhausted, PoolHeld, PgBouncerExhausted,
+        NetworkDelay, Jitter, BlackHole, AcceptThenStall, Refuse,
+        SlowStatement, SlowTrigger, MissingIndex, Bloat,
+        SyncStandby, CheckpointStorm,
+    )
+}  # fmt: skip
+"""All faults by name."""
