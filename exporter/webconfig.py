@@ -188,8 +188,8 @@ def _refuse_unknown(source: YamlFile, section: str, known: tuple[str, ...]) -> N
             raise ConfigError(f"{source.where(dotted)}{dotted}: no such key; {hint}")
 
 
-def _convert(source: YamlFile, section: str, values: dict[str, Any], kind: type[_T]) -> _T:
-    """Values of a section as `kind`; paths are relative to the file."""
+def _convert(source: YamlFile, section: str, values: Any, kind: type[_T]) -> _T:
+    """The values at a key as `kind`; paths are relative to the file."""
     try:
         return msgspec.convert(values, kind, strict=False, dec_hook=lambda _, path: source.path.parent / path)
     except msgspec.ValidationError as error:
@@ -216,8 +216,9 @@ def _tls(source: YamlFile, settings: TlsSettings) -> Tls:
 
 
 def _http2(source: YamlFile) -> bool:
-    values = _section(source, "http_server_config")
-    return _convert(source, "http_server_config", {"http2": values.get("http2", False)}, dict[str, bool])["http2"]
+    return _convert(
+        source, "http_server_config.http2", _section(source, "http_server_config").get("http2", False), bool
+    )
 
 
 def _headers(source: YamlFile) -> dict[str, str]:
