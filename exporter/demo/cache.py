@@ -197,7 +197,9 @@ def unpack_npm(package: str, part: str, into: Path) -> None:
     run(["npm", "pack", "--silent", "--ignore-scripts", package], part, remedy, cwd=into)
     for archive in into.glob("*.tgz"):
         with tarfile.open(archive) as tar:
-            tar.extractall(into, filter="data")
+            # Before 3.11.4 there are no filters; the attribute, unlike an argument, does no harm there.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(into)  # noqa: S202 - filtered, see above
         archive.unlink()
 
 

@@ -63,7 +63,8 @@ def unpacked_folder(program: Path) -> Path | None:
 def environment(program: Path) -> dict[str, str]:
     """Return the variables an unpacked program needs to find the libraries unpacked beside it."""
     folder = unpacked_folder(program)
-    folders = {str(library.parent) for library in folder.rglob("*.so*")} if folder else set()
+    files = folder.rglob("*.so*") if folder else ()
+    folders = {str(file.parent) for file in files if re.search(r"\.so(\.[\d.]+)?$", file.name)}
     return {"LD_LIBRARY_PATH": os.pathsep.join(sorted(folders))} if folders else {}
 
 

@@ -67,15 +67,15 @@ class Postgres:
         self.settings = {**SETTINGS, **(settings or {})}
         self.port = free_port()
         self.password = secrets.token_hex(16)
-        self._home = postgres_home(version)
-        self._folder: Path | None = None
+        self._program_home = postgres_home(version)
+        self._make_folder()
         self._server: Server | None = None
         self._segment = 0
 
     @property
     def data(self) -> Path:
         """The data folder, there once the server was started."""
-        return self._made_folder() / "data"
+        return self.folder / "data"
 
     @property
     def server(self) -> Server:
@@ -91,7 +91,7 @@ class Postgres:
     @property
     def log(self) -> Path:
         """The server's log, removed with the server."""
-        return self._made_folder() / "postgres.log"
+        return self.folder / "postgres.log"
 
     @property
     def alive(self) -> bool:
@@ -116,9 +116,10 @@ class Postgres:
         Raises:
             ServerFailed: initdb failed, or the server ended or didn't answer within 60 s.
         """
-        folder = self._made_folder()
+        if not self.folder.exists():  # after `stop`
+            self._make_folder()
         if not self.data.exists():
-            self._create_cluster(folder)
+            self._create_cluster()
         if self._server is None:
             account = unprivileged()
             self._server = Server(
@@ -126,7 +127,7 @@ class Postgres:
                 [self._home / "bin" / "postgres", "-D", self.data],
                 log=self.log,
                 env=environment(self._home),
-                cwd=folder,
+                cwd=self.folder,
                 user=account.user if account else None,
                 group=account.group if account else None,
                 guard_signal=MODES["immediate"],
@@ -138,10 +139,8 @@ class Postgres:
     def stop(self, mode: str = "fast") -> None:
         """Stop the server (``smart``, ``fast`` or ``immediate``) and remove its data folder and log."""
         self._shut_down(mode)
-        if self._folder is not None:
-            remove_folder(self._folder)
-            self._folder = None
-            self._server = None
+        remove_folder(self.folder)
+        self._server = None
 
     def restart(self, mode: str = "fast") -> None:
         """Stop and start the server on the same data and port."""
@@ -192,14 +191,12 @@ class Postgres:
     ) -> None:
         self.stop()
 
-    def _made_folder(self) -> Path:
-        if self._folder is None:
-            account = unprivileged()
-            self._folder = temporary_folder(f"postgres-{self.version}", account.user if account else None)
-            self._home = reachable(self._home, self._folder)
-        return self._folder
+    def _make_folder(self) -> None:
+        account = unprivileged()
+        self.folder = temporary_folder(f"postgres-{self.version}", account.user if account else None)
+        self._home = reachable(self._program_home, self.folder)
 
-    def _create_cluster(self, folder: Path) -> None:
+    def _create_cluster(self) -> None:
         account = unprivileged()
         initdb = [str(self._home / "bin" / "initdb"), "-D", str(self.data)]
         options = ["--username=postgres", "--no-sync", "--encoding=UTF8", "--locale=C"]
@@ -209,7 +206,7 @@ class Postgres:
             capture_output=True,
             text=True,
             check=False,
-            cwd=folder,
+            cwd=self.folder,
             env={**os.environ, **environment(self._home)},
             user=account.user if account else None,
             group=account.group if account else None,
@@ -218,7 +215,7 @@ class Postgres:
         if made.returncode != 0:
             reason = " | ".join((made.stderr or made.stdout).strip().splitlines()[-3:])
             raise ServerFailed(f"PostgreSQL {self.version}: initdb failed: {reason}")
-        lines = {**self.settings, "port": self.port, "unix_socket_directories": str(folder)}
+        lines = {**self.settings, "port": self.port, "unix_socket_directories": str(self.folder)}
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = {_quoted(value)}\n" for name, value in lines.items())
 
@@ -226,7 +223,7 @@ class Postgres:
         """Whether a session opens; the first over the socket, which only we reach, sets the password."""
         try:
             connection = psycopg.connect(
-                host=str(self._folder), port=self.port, user="postgres", autocommit=True, connect_timeout=10
+                host=str(self.folder), port=self.port, user="postgres", autocommit=True, connect_timeout=10
             )
         except psycopg.OperationalError:
             return False

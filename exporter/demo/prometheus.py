@@ -74,7 +74,8 @@ class _WebServer:
 
     def __init__(self, name: str) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.address = f"127.0.0.1:{self.port}"
+        self.url = f"http://{self.address}"
         self.folder = temporary_folder(name)
         self._http = requests.Session()
         self._http.trust_env = False  # no proxy between us and 127.0.0.1
@@ -174,7 +175,9 @@ class Prometheus(_WebServer):
         options = {
             "config.file": config.absolute(),
             "storage.tsdb.path": self.folder / "data",
-            "web.listen-address": f"127.0.0.1:{self.port}",
+            "web.listen-address": self.address,
+            # Alertmanagers are known some 5 s after the start; what fired before is else sent after 1 min.
+            "rules.alert.resend-delay": "5s",
         }
         argv: list[str | Path] = [
             program,
@@ -253,7 +256,7 @@ class Alertmanager(_WebServer):
         options = {
             "config.file": config.absolute(),
             "storage.path": self.folder / "data",
-            "web.listen-address": f"127.0.0.1:{self.port}",
+            "web.listen-address": self.address,
             "cluster.listen-address": "",
         }
         argv: list[str | Path] = [program, *(f"--{name}={value}" for name, value in options.items())]
