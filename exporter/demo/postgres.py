@@ -223,7 +223,12 @@ class Postgres:
         """Whether a session opens; the first over the socket, which only we reach, sets the password."""
         try:
             connection = psycopg.connect(
-                host=str(self.folder), port=self.port, user="postgres", autocommit=True, connect_timeout=10
+                host=str(self.folder),
+                port=self.port,
+                user="postgres",
+                options="-c synchronous_commit=local",  # else a standby that is missing holds us up
+                autocommit=True,
+                connect_timeout=10,
             )
         except psycopg.OperationalError:
             return False

@@ -54,6 +54,7 @@ class _Guard:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", guard.__file__],
             stdin=reading,
+            stdout=subprocess.DEVNULL,  # a pipe of ours would seem open as long as the guard lives
             text=True,
             cwd="/",
             start_new_session=True,  # Ctrl-C at a terminal must not end the guard
@@ -125,15 +126,18 @@ class Server:
             log: Where stdout and stderr are appended; a temporary folder of its own if not given.
             env: Variables beside those of this process (the place for secrets).
             cwd: The folder to run in.
-            user: The uid to run as, if not ours; needs root.
+            user: The uid to run as, if not ours; needs root, and `group` beside it.
             group: The gid to run as.
             stop_signal: Ends the server in an orderly way.
             guard_signal: Ends it when this process has died, `stop_signal` if not given.
         """
         self.name = name
         self.argv = [str(word) for word in argv]
-        self._own_folder = temporary_folder(name) if log is None else None
-        self.log = log if log is not None else (self._own_folder or Path()) / f"{name}.log"
+        self._own_folder: Path | None = None
+        if log is None:
+            self._own_folder = temporary_folder(name)
+            log = self._own_folder / f"{name}.log"
+        self.log = log
         self._env = {**os.environ, **(env or {})}
         self._cwd = cwd
         self._user = user
@@ -166,9 +170,6 @@ class Server:
         """
         if self.alive:
             raise ServerFailed(f"{self.name} runs already; stop it first")
-        root_options: dict[str, int | list[int]] = {}
-        if self._user is not None:
-            root_options = {"user": self._user, "group": self._group or self._user, "extra_groups": []}
         with self.log.open("ab") as log:
             try:
                 self._process = subprocess.Popen(
@@ -179,7 +180,9 @@ class Server:
                     env=self._env,
                     cwd=self._cwd,
                     start_new_session=True,
-                    **root_options,  # type: ignore[call-overload]
+                    user=self._user,
+                    group=self._group,
+                    extra_groups=None if self._user is None else [],
                 )
             except OSError as error:
                 raise ServerFailed(f"{self.name} can't be started: {error}") from None
@@ -229,8 +232,13 @@ class Server:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def log_end(self, lines: int = 5) -> str:
-        """Return the log's last lines, joined by `` | `` to fit into a message of one line."""
-        return " | ".join(self.log_text().splitlines()[-lines:])
+        """Return the log's last lines (of its last 8 KiB), joined by `` | `` to fit into a message of one line."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - 8192))
+            text = log.read().decode(errors="replace")
+        return " | ".join(text.splitlines()[-lines:])
 
     def close(self) -> None:
         """Stop the server and remove the log's folder, if it is its own."""
@@ -274,15 +282,18 @@ def wait_for(
         if result:
             return result
         seconds = time.monotonic() - started
-        end = f"; its log ends: {server.log_end()}" if server is not None else ""
         if server is not None and not server.alive:
-            raise ServerFailed(f"{server.name} ended ({server.returncode}) while waiting for {what}{end}")
+            raise ServerFailed(f"{server.name} ended ({server.returncode}) while waiting for {what}{_end(server)}")
         if seconds > timeout:
-            raise ServerFailed(f"waited {timeout:g} s in vain for {what}{end}")
+            raise ServerFailed(f"waited {timeout:g} s in vain for {what}{_end(server)}")
         if seconds > next_word:
             say(f"waiting for {what} ({seconds:.0f} s)")
             next_word += 10
         time.sleep(interval)
+
+
+def _end(server: Server | None) -> str:
+    return "" if server is None else f"; its log ends: {server.log_end()}"
 
 
 _given: set[int] = set()

@@ -286,6 +286,11 @@ class TestPostgres:
             while connection.pgconn.get_result():
                 pass
 
+    def test_it_starts_while_a_synchronous_standby_is_missing(self) -> None:
+        """Starting doesn't wait for the standby that every other commit waits for."""
+        with Postgres(18, {"synchronous_standby_names": "nobody"}) as server, server.connect() as connection:
+            assert connection.execute("SHOW synchronous_standby_names").fetchone() == ("nobody",)
+
     def test_an_unknown_version_is_refused(self) -> None:
         """The message says which versions there are."""
         with pytest.raises(cache.PartMissing, match="PostgreSQL 9: there is 12 to 18"):
