@@ -3,7 +3,7 @@
 What these add to the database lives in the schema ``river_fault``, or is a row of the kind ``filler``.
 """
 
-from typing import ClassVar
+from typing import ClassVar, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -96,7 +96,10 @@ class SlowTrigger(SlowStatement):
 
 
 class MissingIndex(Fault):
-    """The primary key's index is gone, so that completing scans the table, in which finished jobs pile up."""
+    """The indexes by id and by state are gone, so that completing scans a table in which finished jobs pile up.
+
+    Without the primary key alone River's statement finds its rows by their state. Fetching scans as well.
+    """
 
     name = "missing-index"
     cause = "execution"
@@ -104,18 +107,28 @@ class MissingIndex(Fault):
     strongest = 200_000.0
 
     def provoke(self) -> None:
-        """Fill the table and drop the primary key."""
+        """Fill the table and drop the indexes."""
         self.filled = 0
-        self.stack.callback(self._lift)
+        self.stack.callback(self._empty)
         self.adjust()
-        change(self.environment, sql.SQL("ALTER TABLE {} DROP CONSTRAINT river_job_pkey").format(self._table))
-        self.stack.callback(
-            change, self.environment, sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (id)").format(self._table)
-        )
+        table = self.environment.river_job
+        drops = [sql.SQL("ALTER TABLE {} DROP CONSTRAINT river_job_pkey").format(table)]
+        makes = [sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (id)").format(table)]
+        for name, definition in self._indexes_by_state():
+            drops.append(sql.SQL("DROP INDEX {}").format(sql.Identifier(self.environment.schema, name)))
+            makes.append(sql.Composed([sql.SQL(definition)]))
+        change(self.environment, *drops)
+        self.stack.callback(change, self.environment, *makes)
 
-    @property
-    def _table(self) -> sql.Identifier:
-        return self.environment.river_job
+    def _indexes_by_state(self) -> list[tuple[str, LiteralString]]:
+        """Return (name, statement that makes it) of the indexes whose first column is state."""
+        query = """
+            SELECT c.relname, pg_get_indexdef(indexrelid) FROM pg_index
+            JOIN pg_class c ON c.oid = indexrelid
+            JOIN pg_attribute a ON a.attrelid = indrelid AND a.attnum = indkey[0] AND attname = 'state'
+            WHERE indrelid = %s::regclass"""
+        with self.environment.connect() as connection:
+            return connection.execute(query, [self.environment.river_job.as_string()]).fetchall()
 
     def adjust(self) -> None:
         """Add finished jobs; there is no way to fewer but lifting."""
@@ -126,7 +139,7 @@ class MissingIndex(Fault):
             self.filled += missing
             maintain(self.environment, "ANALYZE")
 
-    def _lift(self) -> None:
+    def _empty(self) -> None:
         with self.environment.connect() as connection:
             empty(self.environment, connection)
         maintain(self.environment, "VACUUM ANALYZE")
