@@ -1,7 +1,7 @@
 """The SQL that makes the exporter's role: reads statistics and River's columns, never arguments, metadata or errors.
 
 Facts: PostgreSQL manual, "Predefined Roles" (pg_monitor) and GRANT (column privileges cover system columns, so `xmin`
-can be granted by name).
+and `cmin` can be granted by name).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CONNECTIONS = 3
 
 JOB_COLUMNS = (
     "id", "state", "queue", "kind", "priority", "attempt", "scheduled_at", "attempted_at", "finalized_at",
-    "attempted_by", "xmin",
+    "attempted_by", "xmin", "cmin",
 )  # fmt: skip
 """The columns of river_job the exporter may read; `args`, `metadata` and `errors` are not among them."""
 

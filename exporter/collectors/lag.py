@@ -1,0 +1,194 @@
+"""Completer lag: how long after a job finished its completion was committed, and what finished in which queue.
+
+Facts (PostgreSQL manual, "System Columns", "Committed Transaction Information"): a completed row's `xmin` is the
+transaction that completed it, whose commit time is kept where track_commit_timestamp is on. River stamps `finalized_at`
+with the worker's clock.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from exporter.collector import SchemaCollector
+from exporter.context import Context
+from exporter.database import Session
+from exporter.evidence import LagSummary
+from exporter.metric import Counter, Histogram, Sample, counter, gauge, histogram
+from exporter.queues import Queues
+
+LAG = histogram(
+    "river_completer_lag_seconds",
+    "From a job's finalized_at to the commit of its completion; without track_commit_timestamp up to one interval more",
+    (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60),
+    "schema",
+)
+SKEW = gauge(
+    "river_clock_skew_seconds",
+    "How far a worker's clock is ahead of the database's, at least: jobs that finished after their commit",
+    "schema",
+)
+COMPLETED = counter(
+    "river_queue_completed_total", "Jobs seen completed; queues beyond the cap are other", "schema", "queue"
+)
+FINISHED = counter("river_jobs_finished_total", "Jobs seen to reach a final state", "schema", "state")
+
+STATES = ("completed", "cancelled", "discarded")
+"""River's final states."""
+
+OVERLAP = 60.0
+"""Seconds of finalized_at, before the last commit seen, that each reading looks at again for late commits."""
+
+FORGOTTEN = 600.0
+"""After so many seconds without a reading the next one only begins anew: another exporter spoke meanwhile."""
+
+REMEMBERED = 50_000
+"""Ids of jobs that are remembered, 8 bytes each."""
+
+FIRST_SIGHT_INTERVAL = 2.0
+"""Seconds between readings where commits have no timestamps: what a lag may be off by."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bunch:
+    """One row: the reading, and the jobs of one state and queue it found; without any the rest is None."""
+
+    taken: float
+    exact: bool
+    system: int
+    xmax: str
+    running: Sequence[str]
+    state: str | None
+    queue: str | None
+    ids: Sequence[int] | None
+    lags: Sequence[float | None] | None
+    least: float | None
+    finalized: float | None
+    committed: float | None
+
+
+@dataclass(slots=True)
+class _Schema:
+    """What is kept of one schema between two readings."""
+
+    last: _Bunch | None = None
+    finalized: float | None = None
+    committed: float | None = None
+    counted: deque[array[int]] = field(default_factory=deque)
+    least: deque[tuple[float, float]] = field(default_factory=deque)
+    queues: Queues = field(default_factory=Queues)
+
+    def begins_anew(self, now: _Bunch) -> bool:
+        """Whether there is no reading before this one that it could be compared with."""
+        last = self.last
+        return last is None or last.system != now.system or now.taken - last.taken > FORGOTTEN
+
+    def parameters(self) -> dict[str, object]:
+        """Those of the next reading."""
+        last = self.last
+        if last is None:
+            return {"before": None, "since": None, "xmax": None, "running": []}
+        since = min(last.taken, self.committed or last.taken) - OVERLAP
+        return {
+            "before": last.taken,
+            "since": max(since, last.taken - FORGOTTEN),
+            "xmax": last.xmax,
+            "running": last.running,
+        }
+
+    def fresh(self, ids: Sequence[int]) -> list[int]:
+        """Places of the ids not counted lately: a row that is written again after its completion is not new."""
+        return [place for place, number in enumerate(ids) if not any(_holds(each, number) for each in self.counted)]
+
+    def remember(self, ids: list[int]) -> None:
+        """These ids are counted."""
+        if ids:
+            self.counted.append(array("q", sorted(ids)))
+        while sum(map(len, self.counted)) > REMEMBERED and len(self.counted) > 1:
+            self.counted.popleft()
+
+
+def _holds(numbers: array[int], number: int) -> bool:
+    place = bisect_left(numbers, number)
+    return place < len(numbers) and numbers[place] == number
+
+
+class LagCollector(SchemaCollector):
+    """Reads what was committed since its last reading."""
+
+    name = "lag"
+    interval = 5.0
+    needs = ("river_job",)
+    metrics = (LAG, SKEW, COMPLETED, FINISHED)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._schemas: dict[str, _Schema] = {}
+        self._lag = Histogram(LAG)
+        self._completed = Counter(COMPLETED)
+        self._finished = Counter(FINISHED)
+
+    def pace(self) -> float:
+        """Quicker where a lag is only known to lie between two readings."""
+        exact = self.context.capable("track_commit_timestamp")
+        return super().pace() if exact else min(FIRST_SIGHT_INTERVAL, super().pace())
+
+    def read(self, session: Session) -> Iterator[Sample]:
+        """Every schema; the sums of those led."""
+        yield from super().read(session)
+        led = self.context.led()
+        for each in (self._lag, self._completed, self._finished):
+            yield from (sample for sample in each.samples() if sample.labels[0] in led)
+
+    def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
+        """Count what is new."""
+        kept = self._schemas.setdefault(schema, _Schema())
+        bunches = session.rows(_Bunch, "lag", kept.parameters(), schema=schema)
+        now = bunches[0]
+        if kept.begins_anew(now):
+            kept = self._schemas[schema] = _Schema(queues=kept.queues)
+            bunches = []
+        self._lag.declare(schema)
+        for state in STATES:
+            self._finished.add(0, schema, state)
+        lags = [lag for bunch in bunches for lag in self._count(kept, schema, bunch)]
+        for lag in lags:
+            self._lag.observe(max(lag, 0.0), schema)
+        self._tell(kept, schema, now, lags)
+        kept.last = now
+        if kept.least:
+            yield SKEW.sample(max(0.0, -min(least for _, least in kept.least)), schema)
+
+    def _count(self, kept: _Schema, schema: str, bunch: _Bunch) -> list[float]:
+        """Count one bunch's jobs; the lags of those the completer completed, in seconds."""
+        if bunch.ids is None or bunch.lags is None or bunch.state is None or bunch.queue is None:
+            return []
+        fresh = kept.fresh(bunch.ids)
+        kept.remember([bunch.ids[place] for place in fresh])
+        self._finished.add(len(fresh), schema, bunch.state)
+        if bunch.state == "completed":
+            limit = self.context.config.limits.queues
+            self._completed.add(len(fresh), schema, kept.queues.label(bunch.queue, limit))
+        if bunch.least is not None:
+            kept.least.append((bunch.taken, bunch.least))
+        kept.finalized = max((at for at in (kept.finalized, bunch.finalized) if at is not None), default=None)
+        kept.committed = max((at for at in (kept.committed, bunch.committed) if at is not None), default=None)
+        return [lag for place in fresh if (lag := bunch.lags[place]) is not None]
+
+    def _tell(self, kept: _Schema, schema: str, now: _Bunch, lags: list[float]) -> None:
+        """Leave the evidence for the budget, and forget what is older than the window."""
+        while kept.least and kept.least[0][0] < now.taken - self.context.config.window:
+            kept.least.popleft()
+        unsure = 0.0 if now.exact or kept.last is None else now.taken - kept.last.taken
+        self.context.watch(schema).lag = LagSummary(
+            at=self.context.clock(),
+            now=now.taken,
+            exact=now.exact,
+            count=len(lags),
+            worst_seconds=max(0.0, max(lags) - unsure) if lags else None,
+            latest_finalized=kept.finalized,
+            latest_committed=kept.committed,
+        )

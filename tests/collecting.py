@@ -1,0 +1,84 @@
+"""Runs collectors one at a time against a real database, as a running exporter would, and gives what they say."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from exporter.address import addresses
+from exporter.collector import Collector, _check
+from exporter.collectors import classes
+from exporter.config import load
+from exporter.context import Context
+from exporter.database import Database
+from exporter.election import Election
+from exporter.metric import Buckets, Totals
+from exporter.snapshot import Snapshot
+
+Values = dict[str, dict[tuple[str, ...], float]]
+"""What a run said: by metric, then by label values."""
+
+
+class Exporter:
+    """An elected exporter without its schedule; the target is looked up when it is entered.
+
+    Args:
+        url: of the database.
+        environment: its configuration beside the address: ``RIVER_EXPORTER_LIMITS_QUEUES="2"``.
+    """
+
+    def __init__(self, url: str, **environment: str) -> None:
+        config = load(None, {"RIVER_EXPORTER_DATABASE_URL": url, **environment})
+        database, river, pgbouncer = addresses(config, {})
+        shared = Database(database, 30)
+        self.context = Context(
+            config=config,
+            database=shared,
+            river=river,
+            pgbouncer=pgbouncer,
+            snapshot=Snapshot(time.monotonic),
+            election=Election(3600),
+            clock=time.monotonic,
+            leases={"sampler": shared.lease(), "database": shared.lease()},
+        )
+        self._collectors: dict[str, Collector] = {}
+
+    def collector(self, name: str) -> Collector:
+        """The collector of that name, the same one each time."""
+        if name not in self._collectors:
+            (found,) = (each for each in classes() if each.name == name)
+            self._collectors[name] = found(self.context)
+        return self._collectors[name]
+
+    def run(self, name: str) -> Values:
+        """Run a collector once: its values by metric and labels; a histogram's buckets have `le` as last label.
+
+        The series `…_count` and `…_sum` of a histogram or summary stand beside `…_bucket`. What it raises passes.
+        """
+        collector = self.collector(name)
+        samples = list(collector.collect())
+        _check(collector, samples)
+        found: Values = {}
+        for metric, labels, value in samples:
+            if isinstance(value, Buckets):
+                found.setdefault(f"{metric.name}_count", {})[labels] = value.counts[-1][1]
+                found.setdefault(f"{metric.name}_sum", {})[labels] = value.total
+                for bound, count in value.counts:
+                    found.setdefault(f"{metric.name}_bucket", {})[(*labels, f"{bound:g}")] = count
+            elif isinstance(value, Totals):
+                found.setdefault(f"{metric.name}_count", {})[labels] = value.count
+                found.setdefault(f"{metric.name}_sum", {})[labels] = value.total
+            else:
+                found.setdefault(metric.name, {})[labels] = value
+        return found
+
+    def __enter__(self) -> Self:
+        self.run("target")
+        self.run("election")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.context.database.close()
