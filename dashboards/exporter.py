@@ -1,0 +1,220 @@
+"""The exporter about itself: can it see, is it on time, and what does it cost the database it watches."""
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards import style
+from dashboards.frame import dashboard as frame
+from dashboards.frame import line
+from dashboards.panels import number, plot, rows, states
+from dashboards.queries import DEFAULT_TOP, Query, pod, rate, river, worst
+
+COLLECTORS = 15
+"""Collectors that are drawn by themselves."""
+
+INSTANCES = f"topk({DEFAULT_TOP}, "
+
+
+def dashboard() -> model.Dashboard:
+    """Exporter."""
+    return frame(
+        "exporter",
+        "River exporter",
+        "Whether the exporters can be believed, and what they cost.",
+        [
+            line(4, *((4, panel) for panel in _answers())),
+            line(8, (8, _up()), (8, _leaders()), (8, _capabilities())),
+            line(8, (12, _success()), (12, _durations())),
+            line(8, (8, _staleness()), (8, _lateness()), (8, _failures()), title="Collectors"),
+            line(8, (6, _database_time()), (6, _memory()), (6, _cpu()), (6, _scrape()), title="Cost"),
+        ],
+        variables=("schema", "instance"),
+        window="3h",
+    )
+
+
+def _answers() -> list[model.Panel]:
+    return [
+        number(
+            "Exporters up",
+            "Of the exporters that Prometheus scrapes, those whose last contact with the database worked.",
+            Query(f"sum({worst(pod('river_up'), 'namespace', 'job', 'instance')})", "up"),
+            unit=style.COUNT,
+            empty="none",
+            steps={0: "critical", 1: "good"},
+            decimals=0,
+        ),
+        number(
+            "Exporters that answer a scrape",
+            "Of those that Prometheus knows.",
+            Query(f"avg({pod('up')})", "answer"),
+            unit=style.RATIO,
+            empty="none is known",
+            steps={0: "critical", 1: "good"},
+            decimals=0,
+        ),
+        number(
+            "Elected exporters",
+            "One for each schema is right: it runs what only one should.",
+            Query(f"min(sum by (namespace, schema) ({river('river_exporter_is_leader')}))", "elected"),
+            unit=style.COUNT,
+            empty=style.NO_DATA,
+            steps={0: "critical", 1: "good", 2: "warning"},
+            decimals=0,
+        ),
+        number(
+            "Capabilities missing",
+            "What the role or the server doesn't give; the table says what, and the exporter's log the SQL that "
+            "mends it.",
+            Query(
+                f"count({worst(pod('river_exporter_capability'), 'namespace', 'capability')} == 0) or vector(0)",
+                "missing",
+            ),
+            unit=style.COUNT,
+            empty="none",
+            steps={0: "good", 1: "warning"},
+            decimals=0,
+        ),
+        number(
+            "Time in the database",
+            "Seconds of the exporters' own statements per second, of all exporters together, as they measure it.",
+            Query(f"sum({rate(pod('river_exporter_database_seconds_total'))})", "busy"),
+            unit=style.RATIO,
+            empty=style.NO_DATA,
+            trend=True,
+            decimals=2,
+        ),
+        number(
+            "Configuration",
+            "Whether the last reload worked, on every exporter.",
+            Query(f"min({pod('river_exporter_config_last_reload_successful')})", "reload"),
+            unit=style.COUNT,
+            empty=style.NO_DATA,
+            words={"1": ("loaded", "good"), "0": ("REFUSED", "critical")},
+        ),
+    ]
+
+
+def _up() -> model.Panel:
+    return states(
+        "Contact with the database",
+        "By exporter, and by the class of the reason where there is none.",
+        Query(f"{INSTANCES}{worst(pod('river_up'), 'instance', 'reason')})", "{{instance}} {{reason}}"),
+        words={"1": ("up", "good"), "0": ("down", "critical")},
+    )
+
+
+def _leaders() -> model.Panel:
+    leader = worst(pod("river_exporter_is_leader", 'schema=~"$schema"'), "instance", "schema")
+    return states(
+        "Elected",
+        "Which exporter gives the database-wide numbers.",
+        Query(f"{INSTANCES}{leader})", "{{instance}} {{schema}}"),
+        words={"1": ("elected", "good"), "0": ("stands by", style.QUIET)},
+    )
+
+
+def _capabilities() -> model.Panel:
+    return rows(
+        "Capabilities",
+        "What the exporters may and can see. A missing one turns off its part only.",
+        Query(worst(pod("river_exporter_capability"), "capability")),
+        {"capability": "Capability", "Value": "State"},
+        unit=style.COUNT,
+        words={"1": ("there", "good"), "0": ("missing", "warning")},
+        empty=style.NO_DATA,
+    )
+
+
+def _success() -> model.Panel:
+    success = f"min by (collector) ({pod('river_exporter_collector_success')})"
+    return states(
+        "Collectors",
+        "Whether each collector's last run worked, on every exporter that runs it.",
+        Query(f"topk({style.SERIES_LIMIT}, {success})", "{{collector}}"),
+        words={"1": ("works", "good"), "0": ("fails", "critical")},
+    )
+
+
+def _slowest(metric: str) -> str:
+    """Draw the collectors with the highest peak of the window."""
+    peak = f"max_over_time({pod(metric)}[$__range] @ end())"
+    return f"{worst(pod(metric), 'collector')} and topk({COLLECTORS}, {worst(peak, 'collector')})"
+
+
+def _durations() -> model.Panel:
+    return plot(
+        "Duration of a run",
+        "The slowest collectors of this window (on a logarithmic scale).",
+        Query(_slowest("river_exporter_collector_duration_seconds"), "{{collector}}"),
+        unit=style.SECONDS,
+        logarithmic=True,
+        table_legend=True,
+    )
+
+
+def _staleness() -> model.Panel:
+    last = worst(pod("river_exporter_collector_last_success_timestamp_seconds"), "collector")
+    return plot(
+        "Since the last success",
+        "Whatever a collector gave vanishes after three intervals, so nothing shown is older.",
+        Query(f"topk({COLLECTORS}, time() - {last})", "{{collector}}"),
+        unit=style.SECONDS,
+    )
+
+
+def _lateness() -> model.Panel:
+    return plot(
+        "Start of a run, late by",
+        "A run starts late when the one before it on its thread takes long, or when the exporter gets no CPU.",
+        Query(_slowest("river_exporter_collector_lateness_seconds"), "{{collector}}"),
+        unit=style.SECONDS,
+    )
+
+
+def _failures() -> model.Panel:
+    failed = f"sum by (collector) (increase({pod('river_exporter_collector_failures_total')}[$__rate_interval]))"
+    return plot(
+        "Runs that failed",
+        "By collector; the log has the reason.",
+        Query(f"topk({COLLECTORS}, {failed})", "{{collector}}"),
+        unit=style.COUNT,
+        bars=True,
+        stack=True,
+    )
+
+
+def _database_time() -> model.Panel:
+    busy = f"sum by (instance) ({rate(pod('river_exporter_database_seconds_total'))})"
+    return plot(
+        "Time in the database",
+        "Of each exporter's statements, as it measures them; 1 % is the most that is right.",
+        Query(f"{INSTANCES}{busy})", "{{instance}}"),
+        unit=style.RATIO,
+    )
+
+
+def _memory() -> model.Panel:
+    return plot(
+        "Memory",
+        "Resident, by exporter.",
+        Query(f"{INSTANCES}{worst(pod('process_resident_memory_bytes'), 'instance')})", "{{instance}}"),
+        unit=style.BYTES,
+    )
+
+
+def _cpu() -> model.Panel:
+    return plot(
+        "CPU",
+        "Share of one core, by exporter.",
+        Query(f"{INSTANCES}{worst(rate(pod('process_cpu_seconds_total')), 'instance')})", "{{instance}}"),
+        unit=style.RATIO,
+    )
+
+
+def _scrape() -> model.Panel:
+    return plot(
+        "Scrape",
+        "How long Prometheus' scrapes take (slowest exporter), and the series each gives.",
+        Query(worst(pod("scrape_duration_seconds")), "seconds"),
+        unit=style.SECONDS,
+    )

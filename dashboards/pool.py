@@ -1,0 +1,238 @@
+"""Connections: River's pool, PgBouncer and the exporter's own acquires side by side, and the network below them."""
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards import style
+from dashboards.frame import dashboard as frame
+from dashboards.frame import line
+from dashboards.panels import gauges, heat, number, plot
+from dashboards.queries import DEFAULT_TOP, Query, pod, quantile, rate, ratio, river, server, threshold, timeout, worst
+
+SIDES = {
+    "pgxpool": ("River's pool (pgxpool)", "set river.metrics_urls to see River's own pool"),
+    "pgbouncer": ("PgBouncer", "set pgbouncer.url to see PgBouncer"),
+}
+WAITS = {"pgxpool": style.SOURCES["pgxpool"], "pgbouncer": style.SOURCES["pgbouncer"]}
+
+
+def dashboard() -> model.Dashboard:
+    """River pool and connections."""
+    return frame(
+        "pool",
+        "River pool and connections",
+        "Whether the completer gets a connection, and what the way to the database costs.",
+        [
+            line(4, *((4, panel) for panel in _answers())),
+            line(8, *((8, _connections(source)) for source in SIDES), (8, _acquire_latency()), title="Three sources"),
+            line(8, (8, _wait()), (8, _waits()), (8, _workers())),
+            line(7, (8, _heat()), (8, _fullest()), (8, _canceled()), title="Waiting for a connection"),
+            line(7, (8, _roundtrip()), (8, _connect()), (8, _phases()), title="Network from the pods"),
+        ],
+        variables=("schema", "instance"),
+        window="1h",
+    )
+
+
+def _answers() -> list[model.Panel]:
+    free = gauges(
+        "Free connections",
+        "The share of each pool that is free, in the pod that has the least. Completions stop at 0, and nothing is "
+        "slow "
+        "before.",
+        Query(f"min by (source) ({pod('river_pool_free_ratio')})", "{{source}}", "instant"),
+        style.RATIO,
+        steps={0: "critical", 0.1: "warning", 0.3: "good"},
+        maximum=1,
+        empty="no source tells of a pool",
+    )
+    workers = number(
+        "Connections per worker",
+        "The connections River may open over the workers it may run. Below 1, workers alone can take every connection; "
+        "River advises to stay above 1.",
+        Query(
+            ratio(worst(pod("river_pool_max_connections", 'source="pgxpool"')), worst(river("river_workers_max"))),
+            "connections per worker",
+        ),
+        unit=style.COUNT,
+        empty="needs River's pool or workers",
+        steps={0: "warning", 1.2: "good"},
+        decimals=2,
+    )
+    longest = number(
+        "Longest wait now",
+        "The longest wait for a connection that a pool tells of.",
+        Query(worst(pod("river_pool_longest_wait_seconds")), "longest wait"),
+        unit=style.SECONDS,
+        empty="none waits",
+        trend=True,
+    )
+    waiting = number(
+        "Clients waiting",
+        "Clients that wait for a connection of PgBouncer's or of a pool's.",
+        Query(worst(pod("river_pool_clients_waiting")), "waiting"),
+        unit=style.COUNT,
+        empty="no source tells",
+        steps={0: "good", 1: "warning", 5: "critical"},
+        decimals=0,
+    )
+    used = number(
+        "Connections of the server",
+        "Sessions of every kind over max_connections.",
+        Query(ratio(worst(server("river_server_connections")), worst(server("river_server_max_connections"))), "used"),
+        unit=style.RATIO,
+        empty=style.NO_DATA,
+        steps={0: "good", 0.8: "warning", 0.95: "critical"},
+        decimals=0,
+    )
+    spent = number(
+        "Pool's part of the budget",
+        "The seconds that the worst attempt of the last 60 s waited for a connection.",
+        Query(worst(river("river_completer_budget_seconds", 'cause="pool"')), "pool"),
+        unit=style.SECONDS,
+        empty="no attempt was seen",
+        trend=True,
+    )
+    return [spent, free, workers, longest, waiting, used]
+
+
+def _connections(source: str) -> model.Panel:
+    title, empty = SIDES[source]
+    state = worst(pod("river_pool_connections", f'source="{source}"', 'state!="total"'), "state")
+    return plot(
+        title,
+        "Connections by what they do, in the pod that has most of them; the line is the pool's size.",
+        Query(state, "{{state}}"),
+        Query(worst(pod("river_pool_max_connections", f'source="{source}"')), "max"),
+        unit=style.COUNT,
+        stack=True,
+        colours=style.POOL_STATES,
+        empty=empty,
+    )
+
+
+def _acquire_latency() -> model.Panel:
+    return plot(
+        "To get a connection: 95 of 100 within",
+        "By what the pools tell of waits, and by the exporter's own acquire through River's address (on a logarithmic "
+        "scale).",
+        Query(quantile(0.95, pod("river_pool_acquire_seconds_bucket"), "source"), "{{source}}"),
+        Query(quantile(0.95, pod("river_exporter_acquire_seconds_bucket")), "exporter"),
+        Query(timeout(), "timeout"),
+        unit=style.SECONDS,
+        colours=style.SOURCES,
+        logarithmic=True,
+    )
+
+
+def _wait() -> model.Panel:
+    wait = pod("river_pool_wait_seconds_total")
+    waits = pod("river_pool_acquire_waits_total")
+    return plot(
+        "Wait of an acquire that had to wait",
+        "The mean over acquires that found no idle connection, in the slowest pod. Acquires that were served at once "
+        "are left out, and so are those that were cancelled.",
+        Query(worst(ratio(rate(wait), rate(waits)), "source"), "{{source}}"),
+        Query(worst(pod("river_pool_longest_wait_seconds"), "source"), "longest: {{source}}"),
+        unit=style.SECONDS,
+        colours={name: tint for source, tint in style.SOURCES.items() for name in (source, f"longest: {source}")},
+        empty="no acquire had to wait",
+    )
+
+
+def _waits() -> model.Panel:
+    return plot(
+        "Acquires that had to wait",
+        "Per second, in the pod that has most. A few are normal; all of them are not.",
+        Query(worst(rate(pod("river_pool_acquire_waits_total")), "source"), "{{source}}"),
+        unit=style.PER_SECOND,
+        colours=style.SOURCES,
+        empty="no source tells",
+    )
+
+
+def _workers() -> model.Panel:
+    return plot(
+        "Workers against connections",
+        "Jobs that run at once (highest of the window), the workers there may be, and the connections there may be. "
+        "Workers that reach the line can take every connection from the completer.",
+        Query(worst(river("river_workers_running")), "running"),
+        Query(worst(river("river_workers_max")), "workers"),
+        Query(worst(pod("river_pool_max_connections", 'source="pgxpool"')), "max"),
+        unit=style.COUNT,
+        colours={"running": style.SERIES[0], "workers": style.SERIES[1], "max": style.CRITICAL},
+    )
+
+
+def _heat() -> model.Panel:
+    bucket = pod("river_exporter_acquire_seconds_bucket")
+    return heat(
+        "The exporter's own acquires",
+        "How long the exporter takes to get a connection through River's address, over all pods chosen. Through "
+        "PgBouncer this tells of River's pool only where database and user are River's.",
+        Query(f"sum by (le) ({rate(bucket)})", form="heatmap"),
+        unit=style.SECONDS,
+    )
+
+
+def _fullest() -> model.Panel:
+    free = pod("river_pool_free_ratio", 'source="pgxpool"')
+    lowest = f"bottomk({DEFAULT_TOP}, min by (instance) (min_over_time({free}[$__range] @ end())))"
+    return plot(
+        "Free connections in the fullest pods",
+        "The ten pods whose pool came closest to empty in this window.",
+        Query(f"min by (instance) ({free}) and {lowest}", "{{instance}}"),
+        unit=style.RATIO,
+        maximum=1,
+        empty="set river.metrics_urls to see River's own pool",
+    )
+
+
+def _canceled() -> model.Panel:
+    return plot(
+        "Acquires given up",
+        "Per second: the context ended before a connection came. Every service of River's counts, the completer too.",
+        Query(worst(rate(pod("river_pool_acquires_canceled_total")), "source"), "{{source}}"),
+        unit=style.PER_SECOND,
+        colours=style.SOURCES,
+        bars=True,
+        empty="no source tells",
+    )
+
+
+def _roundtrip() -> model.Panel:
+    bucket = pod("river_probe_roundtrip_seconds_bucket")
+    return plot(
+        "Round trip",
+        "On a standing connection through River's address. A completion takes one to three (on a logarithmic scale).",
+        Query(quantile(0.5, bucket), "half within"),
+        Query(quantile(0.95, bucket), "95 of 100 within"),
+        Query(f"{threshold('warning')} * {timeout()}", "warning"),
+        unit=style.SECONDS,
+        colours={"half within": style.SERIES[0], "95 of 100 within": style.SERIES[3]},
+        logarithmic=True,
+    )
+
+
+def _connect() -> model.Panel:
+    bucket = pod("river_probe_connect_seconds_bucket")
+    return plot(
+        "A new connection",
+        "TCP, TLS, login and a first query through River's address (on a logarithmic scale).",
+        Query(quantile(0.5, bucket), "half within"),
+        Query(quantile(0.95, bucket), "95 of 100 within"),
+        Query(f"{threshold('warning')} * {timeout()}", "warning"),
+        unit=style.SECONDS,
+        colours={"half within": style.SERIES[0], "95 of 100 within": style.SERIES[3]},
+        logarithmic=True,
+    )
+
+
+def _phases() -> model.Panel:
+    return plot(
+        "Where a new connection's time goes",
+        "The slowest of the window in the slowest pod. A proxy may accept TCP at once and delay what follows.",
+        Query(worst(pod("river_probe_phase_seconds"), "phase"), "{{phase}}"),
+        unit=style.SECONDS,
+        stack=True,
+        colours=dict(zip(("tcp", "tls", "login", "query"), style.SERIES, strict=False)),
+    )

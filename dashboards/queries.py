@@ -1,0 +1,154 @@
+"""PromQL in the house's way: selectors that carry the variables, and aggregations that two exporters don't double.
+
+Every exporter on a database may show the same database-wide series (for a moment, while leadership moves), so these are
+always taken as `max by (namespace, schema, …)` before anything is summed over schemas or namespaces.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+TARGET = 'namespace=~"$namespace",job=~"$job"'
+"""Labels that the scrape gives. `namespace` is empty outside Kubernetes, which the variable's `.*` matches."""
+
+OWN = ("namespace", "schema")
+"""What makes a database-wide series one and the same, whoever exports it."""
+
+DEFAULT_TOP = 10
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query of a panel.
+
+    Args:
+        expr: PromQL with Grafana's variables.
+        legend: the series' name; `{{label}}` is replaced by the label's value.
+        form: how Grafana asks: over the range, at its end, or as rows of a table or buckets of a heatmap.
+    """
+
+    expr: str
+    legend: str = ""
+    form: Literal["range", "instant", "table", "heatmap"] = "range"
+
+
+def _selector(metric: str, *matchers: str) -> str:
+    return f"{metric}{{{','.join(matchers)}}}"
+
+
+def server(metric: str, *matchers: str) -> str:
+    """Select series about the database server or the exporter's settings, which have no schema."""
+    return _selector(metric, TARGET, *matchers)
+
+
+def river(metric: str, *matchers: str) -> str:
+    """Select series about River in the schemas chosen."""
+    return _selector(metric, TARGET, 'schema=~"$schema"', *matchers)
+
+
+def pod(metric: str, *matchers: str) -> str:
+    """Select series that each exporter has of its own: its pod's pool and network, itself."""
+    return _selector(metric, TARGET, 'instance=~"$instance"', *matchers)
+
+
+def queue(metric: str, *matchers: str) -> str:
+    """Select series of the queues chosen."""
+    return river(metric, 'queue=~"$queue"', *matchers)
+
+
+def worst(expr: str, *by: str) -> str:
+    """Take the highest, by labels."""
+    return f"max by ({', '.join(by)}) ({expr})" if by else f"max({expr})"
+
+
+def total(expr: str, *by: str, over: tuple[str, ...] = ()) -> str:
+    """Sum over schemas, databases and the labels `over` what each says once; `by` and `over` are all other labels."""
+    once = worst(expr, *dict.fromkeys((*OWN, *by, *over)))
+    return f"sum by ({', '.join(by)}) ({once})" if by else f"sum({once})"
+
+
+def rate(selector: str) -> str:
+    """Per second, of a counter."""
+    return f"rate({selector}[$__rate_interval])"
+
+
+def increase(selector: str) -> str:
+    """Over the window of the dashboard, of a counter; asked at its end."""
+    return f"increase({selector}[$__range])"
+
+
+def ratio(part: str, whole: str) -> str:
+    """Divide; without a value where there was nothing to divide by."""
+    return f"{part} / ({whole} > 0)"
+
+
+def quantile(share: float, bucket_selector: str, *by: str) -> str:
+    """Estimate a quantile of a histogram that each exporter observes for itself, over the last moments, by labels."""
+    return f"histogram_quantile({share:g}, sum by ({', '.join(('le', *by))}) ({rate(bucket_selector)}))"
+
+
+def buckets(bucket_selector: str) -> str:
+    """Observations per second by bucket, for a heatmap."""
+    return total(rate(bucket_selector), "le")
+
+
+def top(now: str, ranking: str, label: str, limit: int = DEFAULT_TOP, *, fold: str = "sum") -> str:
+    """Draw the `limit` highest values of a label by themselves, and what is left as one series, `other`.
+
+    The ranking is made once, for the end of the window, so a series is either drawn all along or not at all: a plain
+    topk picks anew at each step and draws many more than it says.
+
+    Args:
+        now: the expression to draw, by `label`.
+        ranking: what to rank by; its range selectors end at `@ end()`.
+        label: the label.
+        limit: how many.
+        fold: how what is left becomes one.
+    """
+    best = f"topk({limit}, {ranking})"
+    rest = f"{fold}({now} unless on ({label}) {best})"
+    return f'({now} and on ({label}) {best}) or label_replace({rest}, "{label}", "other", "", "")'
+
+
+def top_gauge(
+    selector: str, label: str, limit: int = DEFAULT_TOP, *, fold: str = "sum", over: tuple[str, ...] = ()
+) -> str:
+    """Draw a gauge's highest series of the window; see `top` and `total`."""
+    peak = f"max_over_time({selector}[$__range] @ end())"
+    if fold == "sum":
+        return top(total(selector, label, over=over), total(peak, label, over=over), label, limit)
+    return top(worst(selector, label), worst(peak, label), label, limit, fold=fold)
+
+
+def top_rate(selector: str, label: str, limit: int = DEFAULT_TOP, *, over: tuple[str, ...] = ()) -> str:
+    """Draw a counter's rate for the series that grew most in the window; see `top` and `total`."""
+    grown = total(f"increase({selector}[$__range] @ end())", label, over=over)
+    return top(total(rate(selector), label, over=over), grown, label, limit)
+
+
+def timeout() -> str:
+    """Seconds an attempt has."""
+    return worst(server("river_completer_timeout_seconds"))
+
+
+def threshold(severity: str) -> str:
+    """The configured share of the timeout."""
+    return worst(server("river_completer_threshold_ratio", f'severity="{severity}"'))
+
+
+def used() -> str:
+    """The share of the timeout that the worst schema's worst attempt has used, all causes together.
+
+    Each exporter knows only some causes, so they are put together here.
+    """
+    causes = worst(river("river_completer_budget_seconds"), *OWN, "cause")
+    return f"max(sum by ({', '.join(OWN)}) ({causes})) / {timeout()}"
+
+
+def lines(*, seconds: bool) -> tuple[Query, ...]:
+    """The exporter's own thresholds, and the timeout, to draw what is measured against."""
+    scale = f" * {timeout()}" if seconds else ""
+    return (
+        Query(f"{threshold('warning')}{scale}", "warning"),
+        Query(f"{threshold('critical')}{scale}", "critical"),
+        *([Query(timeout(), "timeout")] if seconds else []),
+    )

@@ -1,0 +1,108 @@
+"""The house style: units, colours, words. A cause, a severity or a state looks the same on every dashboard.
+
+The colours of causes and of severities are told apart under the common colour-vision deficiencies and on Grafana's
+dark and light background; a test simulates both. Nothing is said by colour alone: legends, words or dashes say it too.
+"""
+
+from collections.abc import Mapping
+
+SECONDS = "s"
+RATIO = "percentunit"
+BYTES = "bytes"
+BYTES_PER_SECOND = "Bps"
+COUNT = "short"
+PER_SECOND = "suffix: /s"
+JOBS_PER_SECOND = "suffix: jobs/s"
+JOBS = "suffix: jobs"
+SESSIONS = "suffix: sessions"
+ROWS = "suffix: rows"
+"""Units by Grafana's ids; `suffix:` is Grafana's custom unit."""
+
+UNITS = (
+    SECONDS,
+    RATIO,
+    BYTES,
+    BYTES_PER_SECOND,
+    COUNT,
+    PER_SECOND,
+    JOBS_PER_SECOND,
+    JOBS,
+    SESSIONS,
+    ROWS,
+)
+"""Every unit a panel may have."""
+
+CAUSES: Mapping[str, str] = {
+    "pool": "#3274B5",
+    "network": "#C58AB8",
+    "lock": "#D1495B",
+    "execution": "#E0A030",
+    "storage": "#2A9D8F",
+}
+"""The five causes, in the order they are stacked."""
+
+GOOD, WARNING, CRITICAL, TIMEOUT = "#4C9BE8", "#E8B200", "#C4162A", "#8C6BB1"
+"""States and lines. Good is blue and not green, which some can't tell from red."""
+
+SEVERITIES: Mapping[str, str] = {"good": GOOD, "warning": WARNING, "critical": CRITICAL}
+
+QUIET = "#8A8F98"
+"""What is there for comparison: the rest, the past, an empty state."""
+
+LINES: Mapping[str, str] = {"warning": WARNING, "critical": CRITICAL, "timeout": TIMEOUT}
+"""Threshold lines by legend name: drawn dashed, never stacked or filled."""
+
+SERIES = (
+    "#4C9BE8",
+    "#E0A030",
+    "#2A9D8F",
+    "#C58AB8",
+    "#D1495B",
+    "#7A6FD0",
+    "#8AB833",
+    "#B07B4F",
+    "#5FC4C9",
+    "#E07A3F",
+)
+"""Colours of series that have none of their own, in this order, for panels that name their series."""
+
+BLOCKERS: Mapping[str, str] = {
+    "idle_in_transaction": "#D1495B",
+    "active": "#E0A030",
+    "ddl": "#7A6FD0",
+    "river": "#3274B5",
+    "autovacuum": "#2A9D8F",
+    "prepared_transaction": "#C58AB8",
+    "other": QUIET,
+}
+"""What stands at the root of a chain of waits."""
+
+JOB_STATES: Mapping[str, str] = {
+    "available": "#E0A030",
+    "running": "#4C9BE8",
+    "retryable": "#D1495B",
+    "scheduled": "#7A6FD0",
+    "pending": QUIET,
+    "completed": "#2A9D8F",
+    "cancelled": "#B07B4F",
+    "discarded": "#C4162A",
+}
+"""River's job states."""
+
+POOL_STATES: Mapping[str, str] = {"acquired": "#E0A030", "constructing": "#C58AB8", "idle": "#4C9BE8", "max": CRITICAL}
+"""Connections of a pool; `max` is the line they cannot cross."""
+
+SOURCES: Mapping[str, str] = {
+    "pgxpool": "#3274B5",
+    "pgbouncer": "#E0A030",
+    "exporter": "#2A9D8F",
+    "sql": "#C58AB8",
+    "sessions": QUIET,
+}
+"""Where a pool's numbers come from."""
+
+SERIES_LIMIT = 20
+"""No panel draws more series."""
+
+NO_DATA = "no data: is the exporter up?"
+"""What a panel says that should never be empty."""
