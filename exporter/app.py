@@ -20,6 +20,7 @@ from exporter.context import Context
 from exporter.database import Database
 from exporter.election import Election
 from exporter.errors import ConfigError
+from exporter.log import kv
 from exporter.metric import Sample, gauge
 from exporter.registry import expose
 from exporter.schedule import Schedule
@@ -116,7 +117,7 @@ class App:
                 database, river, pgbouncer = addresses(config, self._environment)
             except ConfigError as error:
                 self._reloaded = (False, self._reloaded[1])
-                log.error("configuration not reloaded", extra={"error": str(error)})
+                kv(log, logging.ERROR, "configuration not reloaded", error=str(error))
                 raise
             context = self.context
             if (config.web, config.log) != (context.config.web, context.config.log):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "river-exporter",
         parents=[common],
-        description="Prometheus exporter for River: how much of the batch completer's ten seconds is used, and by what.",
+        description="Prometheus exporter for River: how much of its completer's ten seconds is used, and by what.",
     )
     parser.add_argument("--version", action="version", version=f"river-exporter {__version__}")
     parser.set_defaults(run=_serve)
@@ -101,10 +102,8 @@ def _serve(options: argparse.Namespace) -> int:
     while not ended.wait(0.5):
         if hangup.is_set():
             hangup.clear()
-            try:
+            with contextlib.suppress(ConfigError):  # said in the log, and in a metric
                 app.reload()
-            except ConfigError:
-                pass  # said in the log, and in a metric
     logging.getLogger("exporter").info("stopping")
     app.stop()
     return 0

@@ -8,8 +8,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import yaml
@@ -63,6 +66,12 @@ class Endpoint(_Section, frozen=True):
     url: str | None = None
     url_file: str | None = None
     password_file: str | None = None
+
+
+class Pgbouncer(Endpoint, frozen=True):
+    """PgBouncer's console, and the user whose pool is River's; by default that of `river.url`."""
+
+    user: str | None = None
 
 
 class Database(Endpoint, frozen=True):
@@ -142,7 +151,7 @@ class Config(_Section, frozen=True):
 
     database: Database = Database()
     river: River = River()
-    pgbouncer: Endpoint = Endpoint()
+    pgbouncer: Pgbouncer = Pgbouncer()
     thresholds: Thresholds = Thresholds()
     window: Seconds = Duration(60)
     sample_interval: Seconds = Duration(1)
@@ -187,7 +196,7 @@ def keys() -> dict[str, Any]:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a configuration file."""
-    return msgspec.json.schema(Config, schema_hook=_duration_schema)
+    return msgspec.json.schema(_as_written(Config))
 
 
 def dump(config: Config) -> str:
@@ -298,10 +307,21 @@ def _decode(kind: type, value: Any) -> Any:
     raise TypeError(kind)
 
 
-def _duration_schema(kind: type) -> dict[str, Any]:
+@cache
+def _as_written(kind: Any) -> Any:
+    """A section's type as a file spells it: durations are texts, so that msgspec can show their defaults."""
     if kind is Duration:
-        return {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}
-    raise TypeError(kind)
+        return Annotated[str, Meta(pattern=r"^(\d+(\.\d+)?(ms|s|m|h|d))+$")]
+    if isinstance(kind, UnionType):
+        return reduce(or_, map(_as_written, get_args(kind)))
+    if not (isinstance(kind, type) and issubclass(kind, _Section)):
+        return kind
+    fields = []
+    for each in msgspec.structs.fields(kind):
+        written = _as_written(each.type)
+        default = msgspec.convert(_plain(msgspec.to_builtins(each.default, builtin_types=(Duration,))), written)
+        fields.append((each.encode_name, written, default))
+    return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True, frozen=True, kw_only=True)
 
 
 def _explain(error: msgspec.ValidationError, source: _File, environment: Mapping[str, str]) -> ConfigError:

@@ -6,19 +6,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.address import Address
+from exporter.budget import Attempts, Budget, Wait
 from exporter.config import Config
 from exporter.database import Database, Lease
 from exporter.election import Election
 from exporter.snapshot import Snapshot
+from exporter.watch import Peak, Watch
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The watched database, as its catalogue last told it; None or empty means that it has not been asked yet."""
+    """The watched database, as its catalogue last told it; None or empty means that it has not been asked yet.
+
+    `default` is the schema that River's names without one mean: the first in the search path, else of `schemas`.
+    """
 
     schemas: tuple[str, ...] = ()
+    default: str | None = None
     capabilities: Mapping[str, bool] = field(default_factory=dict)
     statements_schema: str | None = None
+    statements_version: tuple[int, ...] = ()
     version: int = 0
     system: int | None = None
     started: float | None = None
@@ -32,6 +39,9 @@ class Context:
 
     Args:
         clock: a monotonic clock in seconds.
+
+    Attributes:
+        waits: what each source says of waiting for the network or a connection, asked at a moment in monotonic seconds.
     """
 
     config: Config
@@ -43,6 +53,18 @@ class Context:
     clock: Callable[[], float]
     leases: dict[str, Lease]
     target: Target = field(default_factory=Target)
+    watches: dict[str, Watch] = field(default_factory=dict)
+    waits: dict[str, Callable[[float], Wait | None]] = field(default_factory=dict)
+
+    def watch(self, schema: str) -> Watch:
+        """What is seen of the River in `schema`; it lasts as long as the process."""
+        found = self.watches.get(schema)
+        if found is None:
+            timeout, window = float(self.config.river.timeout), float(self.config.window)
+            budget = Budget(timeout, window, self.config.thresholds.warning)
+            found = Watch(schema, Attempts(timeout), budget, Peak(window))
+            self.watches = {**self.watches, schema: found}
+        return found
 
     def led(self) -> tuple[str, ...]:
         """The schemas whose database-wide numbers are this exporter's to give."""

@@ -32,6 +32,9 @@ Row = TypeVar("Row")
 # the server refused one statement; the session is as good as before
 _REFUSALS = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientResources)
 
+MARK = "river-exporter"
+"""Stands in a comment of every statement of ours, inside it: what stands before a statement is not kept."""
+
 REASONS = ("auth", "dns", "refused", "timeout", "tls", "other")
 """Why there is no contact with a server, as the label `reason` says it."""
 
@@ -108,7 +111,11 @@ class Session:
             Unreachable: no answer within the deadline.
         """
         text = load(query, self.version // 10000)
-        composed: Query = sql.SQL(text).format(schema=sql.Identifier(schema)) if schema is not None else text
+        composed: Query = text
+        if schema is not None:
+            # psycopg looks for parameters in the whole text: a % in a name is doubled, as one in the text is
+            name = schema.replace("%", "%%") if parameters is not None else schema
+            composed = sql.SQL(text).format(schema=sql.Identifier(name))
         with self._connection.cursor(row_factory=class_row(kind)) as cursor:
             return cursor.execute(composed, parameters, binary=True).fetchall()
 
@@ -119,7 +126,10 @@ def load(query: str, major: int) -> LiteralString:
     folder = resources.files("exporter.collectors")
     for candidate in (*(f"{query}.pg{number}.sql" for number in range(major, 12, -1)), f"{query}.sql"):
         if (file := folder.joinpath(candidate)).is_file():
-            return file.read_text(encoding="utf-8")  # packaged with the code, so as trusted as a literal in it
+            # packaged with the code, so as trusted as a literal in it
+            return re.sub(
+                r"^(\s*)select\b", rf"\1select /* {MARK} */", file.read_text("utf-8"), count=1, flags=re.MULTILINE
+            )
     raise FileNotFoundError(query)
 
 

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     GAUGE = "gauge"
     COUNTER = "counter"
     HISTOGRAM = "histogram"
+    SUMMARY = "summary"
 
 
 class Sample(NamedTuple):
@@ -23,7 +24,7 @@ class Sample(NamedTuple):
 
     metric: Metric
     labels: tuple[str, ...]
-    value: float | Buckets
+    value: float | Buckets | Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,14 @@ class Buckets:
     """A histogram's state: cumulative counts per upper bound (the last is infinity) and the sum of observations."""
 
     counts: tuple[tuple[float, int], ...]
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A summary's state: how many observations, and their sum. It has no quantiles, which nobody could add up."""
+
+    count: float
     total: float
 
 
@@ -59,7 +68,7 @@ class Metric:
         if (self.kind is Kind.HISTOGRAM) != bool(self.buckets):
             raise ValueError(f"{self.name}: exactly the histograms have buckets")
 
-    def sample(self, value: float | Buckets, *labels: str) -> Sample:
+    def sample(self, value: float | Buckets | Totals, *labels: str) -> Sample:
         """One sample; raises ValueError when the number of label values is not the declared one."""
         if len(labels) != len(self.labels):
             raise ValueError(f"{self.name} has labels {self.labels}, got {labels}")
@@ -81,6 +90,11 @@ def histogram(name: str, help: str, buckets: Sequence[float], *labels: str) -> M
     return Metric(name, Kind.HISTOGRAM, help, labels, tuple(buckets))
 
 
+def summary(name: str, help: str, *labels: str) -> Metric:  # noqa: A002
+    """Declare a summary of a count and a sum."""
+    return Metric(name, Kind.SUMMARY, help, labels)
+
+
 class Counter:
     """Monotonic sums per label set that live as long as the process: what is exposed never falls."""
 
@@ -96,6 +110,24 @@ class Counter:
         """The sums so far."""
         for labels, value in self._sums.items():
             yield self.metric.sample(value, *labels)
+
+
+class Summary:
+    """Observations counted and added up per label set, for the life of the process."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self._sums: dict[tuple[str, ...], tuple[float, float]] = {}
+
+    def add(self, count: float, total: float, *labels: str) -> None:
+        """Take `count` observations that add up to `total`, in the metric's unit; 0 makes the series exist."""
+        counts, totals = self._sums.get(labels, (0.0, 0.0))
+        self._sums[labels] = (counts + max(count, 0.0), totals + max(total, 0.0))
+
+    def samples(self) -> Iterator[Sample]:
+        """The state per label set."""
+        for labels, (count, total) in self._sums.items():
+            yield self.metric.sample(Totals(count, total), *labels)
 
 
 class Histogram:

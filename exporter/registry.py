@@ -10,7 +10,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector as RegistryCollector
 from prometheus_client.registry import CollectorRegistry
 
-from exporter.metric import Buckets, Kind, Metric, Sample
+from exporter.metric import Buckets, Kind, Metric, Sample, Totals
 from exporter.snapshot import Snapshot
 
 
@@ -50,6 +50,9 @@ def _add(family: Family, metric: Metric, sample: Sample) -> None:
             limit = "+Inf" if math.isinf(bound) else str(float(bound))
             family.add_sample(f"{metric.name}_bucket", {**labels, "le": limit}, count)
         family.add_sample(f"{metric.name}_count", labels, sample.value.counts[-1][1])
+        family.add_sample(f"{metric.name}_sum", labels, sample.value.total)
+    elif isinstance(sample.value, Totals):
+        family.add_sample(f"{metric.name}_count", labels, sample.value.count)
         family.add_sample(f"{metric.name}_sum", labels, sample.value.total)
     else:
         family.add_sample(metric.name, labels, sample.value)

@@ -66,6 +66,7 @@ class _Schema:
 class _Capabilities:
     pg_monitor: bool
     statements_schema: str | None
+    statements_version: list[int] | None
     statements_loaded: bool
     commit_timestamp: bool
 
@@ -116,8 +117,10 @@ class TargetCollector(DatabaseCollector):
         self._tell(capabilities, found)
         self.context.target = Target(
             schemas=schemas if server.version >= OLDEST else (),
+            default=self._default(schemas, found),
             capabilities=capabilities,
             statements_schema=able.statements_schema,
+            statements_version=tuple(able.statements_version or ()),
             version=server.version,
             system=server.system,
             started=server.started,
@@ -137,6 +140,11 @@ class TargetCollector(DatabaseCollector):
             return tuple(schema for schema in dict.fromkeys(wanted) if schema in there)
         first = min((row for row in found if row.place), key=lambda row: row.place, default=None)
         return (first.schema,) if first else ()
+
+    @staticmethod
+    def _default(schemas: tuple[str, ...], found: list[_Schema]) -> str | None:
+        placed = sorted((row.place, row.schema) for row in found if row.place and row.schema in schemas)
+        return placed[0][1] if placed else next(iter(schemas), None)
 
     def _tell(self, capabilities: Mapping[str, bool], found: list[_Schema]) -> None:
         before = self.context.target.capabilities

@@ -2,9 +2,11 @@
 select
     pg_has_role('pg_monitor', 'member') or pg_has_role('pg_read_all_stats', 'member') as pg_monitor,
     (
-        select quote_ident(n.nspname)
+        select n.nspname::text
         from pg_catalog.pg_extension as e join pg_catalog.pg_namespace as n on n.oid = e.extnamespace
         where e.extname = 'pg_stat_statements'
     ) as statements_schema,
+    (select string_to_array(e.extversion, '.')::int[] from pg_catalog.pg_extension as e where e.extname = 'pg_stat_statements')
+        as statements_version,
     current_setting('shared_preload_libraries') like '%pg_stat_statements%' as statements_loaded,
     current_setting('track_commit_timestamp') = 'on' as commit_timestamp

@@ -1,0 +1,154 @@
+"""The budget itself: what one attempt costs at each moment, the worst of the window, and the cause that leads.
+
+At every tick there are two attempts to reckon with: one that still waits for a connection or for the network, and one
+that is in the database after such a wait. Whichever costs more is that tick's; the window keeps the worst of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from exporter.budget.causes import CAUSES
+
+HYSTERESIS_SHARE = 0.2
+HYSTERESIS_SECONDS = 10.0
+"""Another cause leads only when it is a fifth larger for ten seconds: a flip must mean something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a source says of one cause.
+
+    Attributes:
+        source: who says it.
+        done: seconds that attempts which got past it waited for it lately.
+        now: seconds that an attempt is waiting for it at this moment; 0 when none is.
+        at: when it was said, monotonic seconds.
+    """
+
+    source: str
+    done: float
+    now: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the budget says at one moment.
+
+    Attributes:
+        seconds: the worst attempt of the window by cause, only causes that were measured.
+        ratio: their sum over the timeout.
+        cause: the leading cause once the warning threshold is passed, else None.
+        stall: seconds the attempt that is now under way has taken; None when nobody looks.
+        sources: who spoke for each cause.
+    """
+
+    seconds: Mapping[str, float]
+    ratio: float
+    cause: str | None
+    stall: float | None
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    at: float
+    seconds: Mapping[str, float]
+    total: float
+
+
+@dataclass(slots=True)
+class Budget:
+    """The budget of one River.
+
+    Args:
+        timeout: of one attempt, in seconds.
+        window: seconds that a peak is held for.
+        warning: share of the timeout from which a cause is named.
+    """
+
+    timeout: float
+    window: float
+    warning: float
+    _ticks: deque[_Tick] = field(default_factory=deque)
+    _leader: str | None = None
+    _rival: tuple[str, float] | None = None
+
+    def tick(
+        self, now: float, database: Mapping[str, float] | None, waits: Mapping[str, Wait], trips: int = 1
+    ) -> Verdict:
+        """Reckon with what is known now.
+
+        Args:
+            now: monotonic seconds.
+            database: the worst attempt in the database at this moment by cause, empty when none is there, None when
+                the database could not be looked at.
+            waits: `pool` and `network`, each from its best source; a cause without one is not measured.
+            trips: round trips of one completion.
+        """
+        pool, network = waits.get("pool"), waits.get("network")
+        passed: dict[str, float] = {}
+        if pool:
+            passed["pool"] = min(pool.done, self.timeout)
+        if network:
+            passed["network"] = min(network.done * trips, self.timeout)
+        stall = None
+        for seconds in self._candidates(database, passed, waits):
+            self._ticks.append(_Tick(now, MappingProxyType(seconds), sum(seconds.values())))
+        current = [sum(database.values())] if database is not None else []
+        current += [wait.now for wait in (pool, network) if wait]
+        if current:
+            stall = max(current)
+        while self._ticks and now - self._ticks[0].at > self.window:
+            self._ticks.popleft()
+        return self._verdict(now, stall, {cause: wait.source for cause, wait in waits.items()}, database)
+
+    def _candidates(
+        self, database: Mapping[str, float] | None, passed: Mapping[str, float], waits: Mapping[str, Wait]
+    ) -> list[dict[str, float]]:
+        found = []
+        if database is not None:
+            inside = dict.fromkeys(("lock", "execution", "storage"), 0.0) | dict(passed)
+            for cause, seconds in database.items():
+                # the network is seen from both ends of one wait: the longer of the two sights is the better one
+                inside[cause] = max(inside.get(cause, 0.0), seconds) if cause == "network" else seconds
+            found.append(inside)
+        elif passed:
+            found.append(dict(passed))
+        for cause, wait in waits.items():
+            if wait.now > 0:
+                waiting = dict.fromkeys(passed, 0.0) | {cause: min(wait.now, self.timeout)}
+                if database is not None:
+                    waiting = dict.fromkeys(("lock", "execution", "storage"), 0.0) | waiting
+                found.append(waiting)
+        return found
+
+    def _verdict(
+        self, now: float, stall: float | None, sources: dict[str, str], database: Mapping[str, float] | None
+    ) -> Verdict:
+        worst = max(self._ticks, key=lambda tick: tick.total, default=None)
+        if database is not None:
+            sources |= dict.fromkeys(("lock", "execution", "storage"), "sessions")
+        if worst is None:
+            return Verdict({}, 0.0, None, stall, sources)
+        ratio = worst.total / self.timeout
+        return Verdict(worst.seconds, ratio, self._lead(now, worst.seconds, ratio), stall, sources)
+
+    def _lead(self, now: float, seconds: Mapping[str, float], ratio: float) -> str | None:
+        if ratio < self.warning:
+            self._leader = self._rival = None
+            return None
+        first = max((cause for cause in CAUSES if cause in seconds), key=lambda cause: seconds[cause])
+        if self._leader is None or self._leader not in seconds:
+            self._leader = first
+        elif first == self._leader or seconds[first] < seconds[self._leader] * (1 + HYSTERESIS_SHARE):
+            self._rival = None
+        elif self._rival is None or self._rival[0] != first:
+            self._rival = (first, now)
+        elif now - self._rival[1] >= HYSTERESIS_SECONDS:
+            self._leader, self._rival = first, None
+        return self._leader

@@ -1,0 +1,156 @@
+"""Budget: once a second, what the samplers saw is added up against the completer's ten seconds.
+
+It asks no server. The elected exporter gives all causes, every other one `pool` and `network` of its own pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from exporter.budget import CAUSES, Verdict, Wait
+from exporter.budget.attempts import OLD
+from exporter.collector import Collector
+from exporter.context import Context
+from exporter.metric import Counter, Sample, counter, gauge
+from exporter.river.facts import COMPLETER_INTERVAL
+from exporter.watch import Watch
+
+TIMEOUT = gauge("river_completer_timeout_seconds", "What one attempt of the completer may take: the budget")
+THRESHOLD = gauge("river_completer_threshold_ratio", "Configured share of the budget to tell people at", "severity")
+SECONDS = gauge(
+    "river_completer_budget_seconds", "The worst attempt of the window: what each cause took of it", "schema", "cause"
+)
+RATIO = gauge(
+    "river_completer_budget_used_ratio", "The worst attempt of the window over the budget; 1 is a timeout", "schema"
+)
+CAUSE = gauge("river_completer_cause", "1 for the cause that leads, from the warning threshold on", "schema", "cause")
+SOURCE = gauge("river_budget_source", "1 for the source that speaks for a cause", "schema", "cause", "source")
+STALL = gauge(
+    "river_completer_stall_seconds", "What the attempt now under way has taken, not held; 0 when none stalls", "schema"
+)
+STALLS = counter(
+    "river_completer_stalls_total", "Times that an attempt passed the critical threshold, one after the other", "schema"
+)
+TIMEOUTS = counter(
+    "river_completer_timeouts_total", "Attempts seen to end at the deadline, by the cause that led", "schema", "cause"
+)
+FRESH = 3.0
+"""Seconds after which a sample no longer says what is so now."""
+
+HEALTHY = 1.0
+"""A network whose answers take less, in seconds, does not explain a silence."""
+
+
+class BudgetCollector(Collector):
+    """Adds up; keeps the counters."""
+
+    name = "budget"
+    interval = 1.0
+    lane = "budget"
+    elected = False
+    metrics = (TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, SOURCE, STALL, STALLS, TIMEOUTS)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._stalls, self._timeouts = Counter(STALLS), Counter(TIMEOUTS)
+        self._counted: dict[tuple[str, str], int] = {}
+        self._stalled: set[str] = set()
+        self._led: frozenset[str] = frozenset()
+
+    def collect(self) -> Iterator[Sample]:
+        """One tick for every River known."""
+        config = self.context.config
+        yield TIMEOUT.sample(float(config.river.timeout))
+        yield THRESHOLD.sample(config.thresholds.warning, "warning")
+        yield THRESHOLD.sample(config.thresholds.critical, "critical")
+        self._hand_over()
+        for schema in self.context.target.schemas:
+            watch = self.context.watch(schema)
+            yield from self._tick(watch, self.context.clock())
+        yield from self._stalls.samples()
+        yield from self._timeouts.samples()
+
+    def _hand_over(self) -> None:
+        """What was seen of the database is no longer ours to say once another exporter has been elected."""
+        led = frozenset(self.context.led())
+        for schema in self._led - led:
+            if not self.context.database.reason:  # the database answers, so it is not that nobody knows
+                self.context.watch(schema).forget()
+        if led or not self.context.database.reason:
+            self._led = led
+
+    def _tick(self, watch: Watch, now: float) -> Iterator[Sample]:
+        schema, sessions = watch.schema, watch.sessions
+        seen = sessions if sessions and now - sessions.at <= FRESH and schema in self._led else None
+        database = None
+        if seen is not None:
+            database = dict(seen.worst) or ({"execution": seen.finished} if seen.finished else {})
+        waits = self._waits(watch, now, looked=seen is not None)
+        verdict = watch.budget.tick(now, database, waits, seen.trips if seen else 1)
+        watch.verdict = verdict
+        self._count(watch, verdict)
+        for cause, seconds in verdict.seconds.items():
+            yield SECONDS.sample(seconds, schema, cause)
+        if verdict.seconds:
+            yield RATIO.sample(verdict.ratio, schema)
+        if verdict.cause:
+            yield CAUSE.sample(1, schema, verdict.cause)
+        for cause, source in verdict.sources.items():
+            yield SOURCE.sample(1, schema, cause, source)
+        if verdict.stall is not None:
+            yield STALL.sample(verdict.stall, schema)
+
+    def _waits(self, watch: Watch, now: float, *, looked: bool) -> dict[str, Wait]:
+        """The network, and the pool from the best source there is."""
+        found = {}
+        network = self._ask("network", now)
+        if network:
+            found["network"] = network
+        pool = self._ask("pgxpool", now) or self._ask("pgbouncer", now) or self._shared(now)
+        if pool is None and looked:
+            pool = self._residual(watch, now, network)
+        if pool:
+            found["pool"] = pool
+        return found
+
+    def _ask(self, source: str, now: float) -> Wait | None:
+        ask = self.context.waits.get(source)
+        return ask(now) if ask else None
+
+    def _shared(self, now: float) -> Wait | None:
+        """Our own wait for a connection, where the address is of River's own user."""
+        river, own = self.context.river.parameters(), self.context.database.address.parameters()
+        return self._ask("exporter", now) if river.get("user") != own.get("user") else None
+
+    def _residual(self, watch: Watch, now: float, network: Wait | None) -> Wait | None:
+        """What is left when a completion is late and neither the database nor the network shows why."""
+        completions = watch.completions
+        if network is None or completions is None or now - completions.at > FRESH:
+            return None
+        silent = completions.seconds or 0.0
+        healthy = max(network.now, network.done) < HEALTHY
+        quiet = not watch.slow_since(now - max(silent, watch.budget.window if silent < HEALTHY else 0.0) - FRESH)
+        if not healthy or not quiet:
+            return Wait("residual", 0.0, 0.0, now)
+        return Wait("residual", self._late(watch, now), silent if silent > HEALTHY else 0.0, now)
+
+    def _late(self, watch: Watch, now: float) -> float:
+        """The lag that nothing explains, at most as long as completions were seen to stay away."""
+        lag = watch.lag
+        if lag is None or lag.worst_seconds is None or now - lag.at > FRESH:
+            return 0.0
+        return max(0.0, min(lag.worst_seconds - COMPLETER_INTERVAL, watch.gap) - HEALTHY)
+
+    def _count(self, watch: Watch, verdict: Verdict) -> None:
+        schema = watch.schema
+        limit = self.context.config.thresholds.critical * watch.budget.timeout
+        self._stalls.add(0, schema)
+        if verdict.stall is not None and verdict.stall >= limit:
+            self._stalls.add(schema not in self._stalled, schema)
+            self._stalled.add(schema)
+        elif verdict.stall is not None and verdict.stall < OLD:
+            self._stalled.discard(schema)
+        for cause in CAUSES:
+            ended = watch.timeouts.get(cause, 0)
+            self._timeouts.add(ended - self._counted.get((schema, cause), 0), schema, cause)
+            self._counted[schema, cause] = ended

@@ -1,0 +1,68 @@
+"""Completions: whether they come, looked up each second at flat cost; silence shows what no session does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.budget.silence import Running, Silence
+from exporter.collector import SchemaCollector
+from exporter.context import Context
+from exporter.database import Session
+from exporter.metric import Sample, gauge
+from exporter.watch import Completions
+
+SILENCE = gauge(
+    "river_completer_silence_seconds",
+    "Seconds since the last completion was committed although one was due; absent when none is due",
+    "schema",
+)
+LOOK_AFTER = 2.0
+"""Seconds without a completion after which it is asked what runs."""
+
+KINDS_INTERVAL = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    finalized: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    kind: str
+    seconds: float
+
+
+class CompletionsCollector(SchemaCollector):
+    """Watches the newest completion change."""
+
+    name = "completions"
+    interval = 1.0
+    lane = "sampler"
+    needs = ("river_job",)
+    metrics = (SILENCE,)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._silences: dict[str, Silence] = {}
+        self._asked: dict[str, float] = {}
+
+    def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
+        """Look at the newest; ask further only when it is old."""
+        now, watch = self.context.clock(), self.context.watch(schema)
+        silence = self._silences.setdefault(schema, Silence())
+        (latest,) = session.rows(_Latest, "completions", schema=schema)
+        silence.completed(now, latest.finalized, watch.sessions.completed if watch.sessions else None)
+        if now - self._asked.get(schema, float("-inf")) >= KINDS_INTERVAL:
+            self._asked[schema] = now
+            for row in session.rows(_Kind, "completions_kinds", schema=schema):
+                silence.ran(row.kind, row.seconds)
+        seconds: float | None = silence.since(now)
+        if silence.since(now) > LOOK_AFTER:
+            running = session.rows(Running, "completions_running", schema=schema)
+            seconds = silence.seconds(now, running, watch.sessions.oldest_start if watch.sessions else None)
+        watch.completions = Completions(now, seconds)
+        watch.gap = silence.gap(now)
+        if seconds is not None:
+            yield SILENCE.sample(seconds, schema)

@@ -1,0 +1,58 @@
+"""Jobs: how many wait, run or are to be retried in each queue, at a cost that finished jobs do not touch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.collector import SchemaCollector
+from exporter.database import Session
+from exporter.metric import Sample, gauge
+
+JOBS = gauge("river_jobs", "Jobs that are not finished, by queue and state", "schema", "queue", "state")
+OLDEST = gauge(
+    "river_queue_oldest_available_seconds", "How long the oldest available job has been due", "schema", "queue"
+)
+FOLDED = gauge("river_queues_folded", "Queues beyond the cap, counted together as `other`", "schema")
+STATES = ("available", "pending", "retryable", "running", "scheduled")
+OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    state: str
+    queue: str
+    jobs: int
+    oldest: float
+
+
+class JobsCollector(SchemaCollector):
+    """Counts the live states."""
+
+    name = "jobs"
+    interval = 10.0
+    needs = ("river_job",)
+    metrics = (JOBS, OLDEST, FOLDED)
+
+    def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
+        """The largest queues by name, the rest as one; a queue that was shown stays shown while it has jobs."""
+        rows = session.rows(_Row, "jobs", schema=schema)
+        jobs: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(STATES, 0))
+        oldest: dict[str, float] = defaultdict(float)
+        kept = self._kept(rows)
+        for row in rows:
+            queue = row.queue if row.queue in kept else OTHER
+            jobs[queue][row.state] += row.jobs
+            oldest[queue] = max(oldest[queue], row.oldest)
+        for queue, states in jobs.items():
+            for state, count in states.items():
+                yield JOBS.sample(count, schema, queue, state)
+            yield OLDEST.sample(oldest[queue], schema, queue)
+        yield FOLDED.sample(len({row.queue for row in rows} - kept), schema)
+
+    def _kept(self, rows: list[_Row]) -> set[str]:
+        totals: dict[str, int] = defaultdict(int)
+        for row in rows:
+            totals[row.queue] += row.jobs
+        return set(sorted(totals, key=lambda queue: (-totals[queue], queue))[: self.context.config.limits.queues])

@@ -1,0 +1,150 @@
+"""Locks: which of River's sessions wait for one, for how long, and what kind of session is at the root of the queue.
+
+pg_locks is read only while a session of River's waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.collector import DatabaseCollector
+from exporter.context import Context
+from exporter.database import Session
+from exporter.metric import Sample, gauge
+from exporter.river.operations import classify
+from exporter.watch import Blocking, Peak, Watch
+
+log = logging.getLogger("exporter.locks")
+
+BLOCKERS = ("idle_in_transaction", "active", "river", "ddl", "autovacuum", "prepared_transaction", "other")
+WAITERS = gauge(
+    "river_lock_waiters", "River's sessions that waited for a lock, most in the window", "schema", "operation"
+)
+WAIT = gauge(
+    "river_lock_wait_seconds",
+    "Longest wait for a lock in the window, by the kind of session at the root of the queue",
+    "schema",
+    "operation",
+    "blocker",
+)
+
+MOST = 20
+"""Waiting sessions looked at in one sample: those behind the same lock have the same root."""
+
+_DDL = re.compile(
+    r"\s*(alter|create|drop|truncate|lock|reindex|cluster|refresh|comment|vacuum\s*(\(.*full|full))\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    waiter: int
+    blocker: int
+    depth: int
+    lock: str
+    seconds: float
+    backend_type: str
+    started: float
+    application: str
+    state: str
+    since: float
+    query: str
+
+
+class LocksCollector(DatabaseCollector):
+    """Looks behind the waits that the sessions' sample showed."""
+
+    name = "locks"
+    interval = 1.0
+    lane = "sampler"
+    needs = ("pg_monitor",)
+    metrics = (WAITERS, WAIT)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        window = float(context.config.window)
+        self._waiters, self._waits = Peak(window), Peak(window)
+        self._told: set[tuple[int, int]] = set()
+
+    def pace(self) -> float:
+        """As often as sessions are sampled."""
+        return float(self.context.config.collector(self.name).interval or self.context.config.sample_interval)
+
+    def read(self, session: Session) -> Iterator[Sample]:
+        """Look if somebody waits; say what was seen within the window."""
+        now = self.context.clock()
+        for schema in self.context.led():
+            watch = self.context.watch(schema)
+            waiting = dict(watch.sessions.waiting) if watch.sessions else {}
+            watch.blocking = tuple(self._look(session, waiting)) if waiting else ()
+            self._see(now, watch, waiting)
+        self._tell()
+        for labels, value in self._waiters.items(now):
+            yield WAITERS.sample(value, *labels)
+        for labels, value in self._waits.items(now):
+            yield WAIT.sample(value, *labels)
+
+    def _look(self, session: Session, waiting: dict[int, str]) -> Iterator[Blocking]:
+        for row in session.rows(_Row, "locks", {"pids": sorted(waiting)[:MOST]}):
+            yield Blocking(
+                pid=row.waiter,
+                operation=waiting[row.waiter],
+                seconds=row.seconds,
+                lock=row.lock,
+                blocker_pid=row.blocker,
+                blocker=kind_of(row.blocker, row.backend_type, row.state, row.query),
+                application=row.application,
+                state=row.state,
+                since_seconds=row.since,
+                depth=row.depth,
+            )
+
+    def _see(self, now: float, watch: Watch, waiting: dict[int, str]) -> None:
+        for operation in set(waiting.values()):
+            self._waiters.see(now, sum(each == operation for each in waiting.values()), watch.schema, operation)
+        for each in watch.blocking:
+            self._waits.see(now, each.seconds, watch.schema, each.operation, each.blocker)
+
+    def _tell(self) -> None:
+        """One line per pair of waiter and blocker, when the wait crosses the warning threshold."""
+        config = self.context.config
+        limit = config.thresholds.warning * config.river.timeout
+        blocking = [each for watch in self.context.watches.values() for each in watch.blocking]
+        for each in blocking:
+            if each.seconds >= limit and (each.pid, each.blocker_pid) not in self._told:
+                self._told.add((each.pid, each.blocker_pid))
+                log.warning(
+                    "River waits for a lock",
+                    extra={
+                        "operation": each.operation,
+                        "pid": each.pid,
+                        "wait_seconds": round(each.seconds, 3),
+                        "lock": each.lock,
+                        "blocker": each.blocker,
+                        "blocker_pid": each.blocker_pid,
+                        "blocker_application": each.application,
+                        "blocker_state": each.state,
+                        "blocker_seconds": round(each.since_seconds, 3),
+                        "queue": each.depth,
+                    },
+                )
+        self._told &= {(each.pid, each.blocker_pid) for each in blocking}
+
+
+def kind_of(pid: int, backend_type: str, state: str, query: str) -> str:
+    """What kind of session a blocker is, one of BLOCKERS; its state goes before what it last ran."""
+    if pid == 0:
+        return "prepared_transaction"
+    if backend_type == "autovacuum worker":
+        return "autovacuum"
+    if state.startswith("idle in transaction"):
+        return "idle_in_transaction"
+    if state != "active":
+        return "other"
+    if _DDL.match(query):
+        return "ddl"
+    statement = classify(query)
+    return "river" if statement.certain or statement.completes else "active"

@@ -1,0 +1,124 @@
+"""PgBouncer: how long River's clients wait for one of its server connections, from its console, with microseconds.
+
+Facts (PgBouncer manual, "Admin console"): pools are per database and user; the console takes the simple protocol only,
+and its session is one of PgBouncer, not of PostgreSQL. `maxwait` is the age of the oldest client that waits now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from exporter import pool
+from exporter.budget import Wait
+from exporter.collector import Collector
+from exporter.context import Context
+from exporter.database import Connection, Unreachable, one_line, reason_of
+from exporter.metric import Sample, gauge
+from exporter.watch import Peak
+
+SOURCE = "pgbouncer"
+LONGEST_CLIENT = gauge("river_pgbouncer_maxwait_seconds", "Age of the oldest client that waits now, as PgBouncer says")
+DEADLINE = 2.0
+FRESH = 5.0
+"""Seconds after which a reading no longer says what is so now."""
+
+
+class PgbouncerCollector(Collector):
+    """Reads SHOW POOLS and SHOW DATABASES for River's database."""
+
+    name = "pgbouncer"
+    interval = 1.0
+    lane = "pgbouncer"
+    elected = False
+    metrics = (pool.CONNECTIONS, pool.MOST, pool.FREE, pool.LONGEST, pool.WAITING, LONGEST_CLIENT)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._connection: Connection | None = None
+        self._longest = Peak(float(context.config.window))
+        self._said: Wait | None = None
+        context.waits[SOURCE] = self.wait
+
+    def wanted(self) -> bool:
+        """Only where a console is configured."""
+        return super().wanted() and self.context.pgbouncer is not None
+
+    def collect(self) -> Iterator[Sample]:
+        """Ask the console; a lost connection is made anew at the next run."""
+        now = self.context.clock()
+        try:
+            pools, databases = self._ask()
+        except psycopg.Error as error:
+            self.close()
+            raise Unreachable(reason_of(error), f"{self.context.pgbouncer}: {one_line(error)}") from None
+        except Unreachable:
+            self.close()
+            raise
+        rivers = self._rivers(pools, databases)
+        waiting = sum(row["cl_waiting"] for row in rivers)
+        maxwait = max((row["maxwait"] + row["maxwait_us"] / 1e6 for row in rivers if row["cl_waiting"]), default=0.0)
+        # what the oldest client had waited when it was last seen waiting is the least that it waited in the end
+        before = self._said.now if self._said else 0.0
+        self._said = Wait(SOURCE, max(maxwait, before), maxwait, now)
+        self._longest.see(now, maxwait, SOURCE)
+        yield LONGEST_CLIENT.sample(maxwait)
+        yield pool.WAITING.sample(waiting, SOURCE)
+        for labels, seconds in self._longest.items(now):
+            yield pool.LONGEST.sample(seconds, *labels)
+        yield from self._connections(rivers, databases)
+
+    def wait(self, now: float) -> Wait | None:
+        """What the budget is told, while the last reading is fresh."""
+        return self._said if self._said and now - self._said.at <= FRESH else None
+
+    def close(self) -> None:
+        """Leave the console."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _ask(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        if self._connection is None and self.context.pgbouncer is not None:
+            parameters = {"dbname": "pgbouncer", **self.context.pgbouncer.parameters()}
+            self._connection = Connection.connect(
+                **parameters,  # type: ignore[arg-type]
+                autocommit=True,
+                prepare_threshold=None,
+                cursor_factory=psycopg.ClientCursor,
+                row_factory=dict_row,
+            )
+        if self._connection is None:
+            return [], []
+        self._connection.deadline = self.context.clock() + DEADLINE
+        pools = self._connection.execute("SHOW POOLS").fetchall()
+        return pools, self._connection.execute("SHOW DATABASES").fetchall()
+
+    def _rivers(self, pools: list[dict[str, Any]], databases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The pools of River's database: of its user where that is known, else of everybody but the exporter."""
+        river, own = self.context.river.parameters(), self.context.database.address.parameters()
+        name = river.get("dbname")
+        names = {row["name"] for row in databases if name in (row["name"], row["database"])} or {name}
+        rivers = river.get("user") if river.get("user") != own.get("user") else None
+        user = self.context.config.pgbouncer.user or rivers
+        return [
+            row
+            for row in pools
+            if row["database"] in names
+            and (row["user"] == user if user is not None else row["user"] != own.get("user") or len(pools) <= 2)
+        ]
+
+    def _connections(self, rivers: list[dict[str, Any]], databases: list[dict[str, Any]]) -> Iterator[Sample]:
+        sizes: Mapping[str, int] = {row["name"]: row["pool_size"] or 0 for row in databases}
+        acquired = sum(row["sv_active"] for row in rivers)
+        idle = sum(row["sv_idle"] + row["sv_used"] for row in rivers)
+        most = sum(sizes.get(row["database"], 0) for row in rivers)
+        yield pool.CONNECTIONS.sample(acquired, SOURCE, "acquired")
+        yield pool.CONNECTIONS.sample(idle, SOURCE, "idle")
+        yield pool.CONNECTIONS.sample(sum(row["sv_login"] for row in rivers), SOURCE, "constructing")
+        if most:
+            yield pool.MOST.sample(most, SOURCE)
+            yield pool.FREE.sample(max(0.0, 1 - acquired / most), SOURCE)

@@ -1,0 +1,168 @@
+"""Probe: the network as River's pod has it, through River's own address, on a standing connection and on new ones."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from exporter.budget.model import Wait
+from exporter.collector import Collector
+from exporter.context import Context
+from exporter.database import REASONS, Unreachable
+from exporter.errors import ConfigError
+from exporter.log import RepeatLimit, kv
+from exporter.metric import Counter, Histogram, Sample, Summary, counter, gauge, histogram
+from exporter.pool import ACQUIRE as POOL_ACQUIRE
+from exporter.probing import Probe, transport_seconds
+from exporter.watch import Peak
+
+log = logging.getLogger("exporter.probe")
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+CONNECT = histogram(
+    "river_probe_connect_seconds", "A new connection through River's address with its first answer", BUCKETS
+)
+ROUNDTRIP = histogram(
+    "river_probe_roundtrip_seconds", "SELECT 1 on a standing connection through River's address", BUCKETS
+)
+PHASE = gauge("river_probe_phase_seconds", "Longest phase of a new connection in the window", "phase")
+ACQUIRE = histogram(
+    "river_exporter_acquire_seconds", "From wanting a connection through River's address to its first answer", BUCKETS
+)
+FAILED = counter("river_probe_failures_total", "Probes that got no answer, by reason", "reason")
+
+CONNECT_EVERY = 15.0
+"""Seconds between two new connections; the standing one is asked every second."""
+
+LOOK_BEHIND_AFTER = 1.0
+"""Seconds that a question to a pooler hangs before the pooler itself is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The last answer's time, split into what the network took and what a pooler did, in seconds."""
+
+    network: float
+    pool: float
+
+
+class ProbeCollector(Collector):
+    """Asks every second, connects anew every fifteenth."""
+
+    name = "probe"
+    interval = 1.0
+    lane = "probe"
+    elected = False
+    metrics = (CONNECT, ROUNDTRIP, PHASE, ACQUIRE, POOL_ACQUIRE, FAILED)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._probe = Probe(context.river, float(context.config.river.timeout))
+        self._connect, self._roundtrip, self._acquire = Histogram(CONNECT), Histogram(ROUNDTRIP), Histogram(ACQUIRE)
+        self._pool = Summary(POOL_ACQUIRE)
+        for each in (self._connect, self._roundtrip, self._acquire):
+            each.declare()
+        self._failed = Counter(FAILED)
+        for reason in REASONS:
+            self._failed.add(0, reason)
+        self._phases = Peak(float(context.config.window))
+        self._connected = float("-inf")
+        self._said = RepeatLimit(60.0)
+        self._answer: _Answer | None = None
+        self._since: float | None = None
+        self._transport: float | None = None
+        context.waits["network"] = self.network
+        context.waits["exporter"] = self.pool
+
+    def collect(self) -> Iterator[Sample]:
+        """One question, or a new connection and its first question."""
+        started = time.monotonic()
+        self._probe.address = self.context.river
+        try:
+            self._ask(started)
+        except Unreachable as error:
+            self._failed.add(1, error.reason)
+            if self._said.take(error.reason) is not None:
+                kv(log, logging.WARNING, "no answer through River's address", reason=error.reason, error=str(error))
+        now = time.monotonic()
+        for each in (self._connect, self._roundtrip, self._acquire, self._pool):
+            yield from each.samples()
+        for labels, seconds in self._phases.items(now):
+            yield PHASE.sample(seconds, *labels)
+        yield from self._failed.samples()
+
+    def network(self, now: float) -> Wait | None:
+        """What the budget is told of the network: the last round trip, and what the one under way has waited so far."""
+        answer, since = self._answer, self._since
+        if answer is None and since is None:
+            return None
+        waited = now - since if since is not None and self._transport is None else 0.0
+        return Wait("probe", answer.network if answer else 0.0, max(0.0, waited), now)
+
+    def pool(self, now: float) -> Wait | None:
+        """What it is told of a pooler in between, which answers itself while the question waits for a server.
+
+        That is River's own wait only where the address uses River's user: a pooler has a pool per user.
+        """
+        if not self._through_pooler():
+            return None
+        answer, since = self._answer, self._since
+        waited = now - since if since is not None and self._transport is not None else 0.0
+        return Wait("exporter", answer.pool if answer else 0.0, max(0.0, waited), now)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._probe.close()
+
+    def _ask(self, started: float) -> None:
+        """One question; the trouble it is in began with the first one that got no answer."""
+        anew = not self._probe.standing or started - self._connected >= CONNECT_EVERY
+        self._since = self._since or started
+        try:
+            with self._look_behind():
+                seconds = self._probe.connect() if anew else {"query": self._probe.ask()}
+        except Unreachable as error:
+            self._answer = None
+            if error.reason != "timeout":
+                self._since = None  # it was told no at once: that is no wait
+            raise
+        query = seconds["query"]
+        if anew:
+            self._connected = started
+            self._connect.observe(sum(seconds.values()))
+            for phase, each in seconds.items():
+                self._phases.see(started, each, phase)
+        else:
+            self._roundtrip.observe(query)
+        self._acquire.observe(sum(seconds.values()))
+        network = query if self._transport is None else min(query, self._transport)
+        self._answer = _Answer(network, query - network)
+        if self._through_pooler():
+            self._pool.add(1, query - network, "exporter")
+        self._since = self._transport = None
+
+    @contextmanager
+    def _look_behind(self) -> Iterator[None]:
+        """While a question to a pooler hangs, see whether the pooler itself answers."""
+        if not self._through_pooler():
+            yield
+            return
+        timer = threading.Timer(LOOK_BEHIND_AFTER, self._ask_transport)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _ask_transport(self) -> None:
+        with suppress(OSError, ConfigError):
+            self._transport = transport_seconds(self.context.river, LOOK_BEHIND_AFTER)
+
+    def _through_pooler(self) -> bool:
+        """Whether River's address is another than the database's, so that something stands between."""
+        return str(self.context.river) != str(self.context.database.address)

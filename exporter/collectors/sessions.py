@@ -1,0 +1,189 @@
+"""Sessions: what each of River's sessions does, sampled every second, and more often while a completion is slow.
+
+Time between two samples is added to counters, so that what happens between two scrapes is not lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from exporter.budget import SessionRow
+from exporter.budget.attempts import OLD
+from exporter.collector import DatabaseCollector
+from exporter.context import Context
+from exporter.database import Session
+from exporter.metric import Counter, Sample, counter, gauge
+from exporter.river.operations import Statement, classify
+from exporter.watch import Sessions, Watch
+
+SECONDS = counter(
+    "river_session_seconds_total",
+    "Sampled time of River's sessions by what they ran, their state and what they waited for",
+    "schema",
+    "operation",
+    "state",
+    "wait_event_type",
+)
+INFLIGHT = gauge(
+    "river_completer_inflight_seconds", "Age of the oldest completing statement, highest in the window", "schema"
+)
+COUNT = gauge("river_sessions", "River's sessions by state, as of the last sample", "schema", "state")
+FASTEST = 0.25
+"""Seconds between two samples while an attempt is older than half a second."""
+
+_CONTROL = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
+_STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborted)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    pid: int
+    started: float
+    usename: str
+    application: str
+    state: str
+    wait_event_type: str | None
+    wait_event: str | None
+    transaction: float | None
+    statement: float
+    transaction_age: float | None
+    statement_age: float
+    idle_since: float
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    there: bool
+
+
+class SessionsCollector(DatabaseCollector):
+    """Follows River's sessions and the completer's attempts among them."""
+
+    name = "sessions"
+    interval = 1.0
+    lane = "sampler"
+    needs = ("pg_monitor",)
+    metrics = (SECONDS, INFLIGHT, COUNT)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._seconds = Counter(SECONDS)
+        self._sampled: float | None = None
+        self._rivers: dict[tuple[int, float], str] = {}
+
+    def pace(self) -> float:
+        """A second, or less while an attempt is slow."""
+        slow = any(watch.sessions and watch.sessions.inflight > OLD for watch in self.context.watches.values())
+        base = float(self.context.config.collector(self.name).interval or self.context.config.sample_interval)
+        return min(base, FASTEST) if slow else base
+
+    def read(self, session: Session) -> Iterator[Sample]:
+        """Take one sample."""
+        rows = session.rows(_Row, "sessions")
+        now = self.context.clock()
+        elapsed = min(now - self._sampled, 10.0) if self._sampled is not None else 0.0
+        by_schema = self._by_schema(rows)
+        for schema in self.context.led():
+            watch = self.context.watch(schema)
+            mine = by_schema.get(schema, [])
+            self._add(schema, mine, elapsed)
+            self._follow(session, watch, mine, now, elapsed)
+            yield from self._count(schema, mine)
+            peak = watch.inflight.value(now, schema)
+            yield INFLIGHT.sample(peak or 0.0, schema)
+        self._sampled = now
+        yield from self._seconds.samples()
+
+    def _by_schema(self, rows: list[_Row]) -> dict[str, list[tuple[_Row, Statement]]]:
+        """River's sessions by schema: those seen running a statement of its, and those the configuration names."""
+        found: dict[str, list[tuple[_Row, Statement]]] = {}
+        rivers = {}
+        for row in rows:
+            statement, key = classify(row.query), (row.pid, row.started)
+            schema = self._rivers.get(key)
+            if statement.certain or statement.completes:
+                schema = statement.schema or schema or self.context.target.default
+            elif schema is None and self._named(row):
+                schema = self.context.target.default
+            if schema is not None:
+                rivers[key] = schema
+                found.setdefault(schema, []).append((row, statement))
+        self._rivers = rivers
+        return found
+
+    def _named(self, row: _Row) -> bool:
+        patterns = self.context.config.river.sessions
+        return any(
+            pattern is not None and re.search(pattern, text) is not None
+            for pattern, text in ((patterns.application_name, row.application), (patterns.user, row.usename))
+        )
+
+    def _add(self, schema: str, rows: list[tuple[_Row, Statement]], elapsed: float) -> None:
+        for row, statement in rows:
+            operation = "" if row.state == "idle" else statement.operation
+            self._seconds.add(elapsed, schema, operation, row.state, row.wait_event_type or "")
+
+    def _count(self, schema: str, rows: list[tuple[_Row, Statement]]) -> Iterator[Sample]:
+        for state in _STATES:
+            yield COUNT.sample(sum(row.state == state for row, _ in rows), schema, state)
+
+    def _follow(
+        self, session: Session, watch: Watch, rows: list[tuple[_Row, Statement]], now: float, elapsed: float
+    ) -> None:
+        attempts = watch.attempts
+        timed_out = attempts.update(now, [self._row(session, watch, row, statement) for row, statement in rows])
+        for end in timed_out:
+            watch.time_out(end.cause, 1, now)
+        worst = attempts.oldest()
+        age = worst.age if worst else 0.0
+        watch.inflight.see(now, age, watch.schema)
+        if age > OLD:
+            watch.slow(now)
+        watch.sessions = Sessions(
+            at=now,
+            total=len(rows),
+            busy=sum(row.state != "idle" for row, _ in rows),
+            oldest_start=min((row.started for row, _ in rows), default=None),
+            waiting={row.pid: statement.operation for row, statement in rows if row.wait_event_type == "Lock"},
+            worst=dict(worst.seconds) if worst else {},
+            inflight=age,
+            finished=max(
+                (
+                    row.statement_age - row.idle_since
+                    for row, statement in rows
+                    if statement.completes and row.state == "idle" and row.idle_since <= elapsed
+                ),
+                default=0.0,
+            ),
+            completed=max(
+                (now - row.idle_since for row, statement in rows if statement.completes and row.state == "idle"),
+                default=None,
+            ),
+            trips=3 if any(statement.in_transaction for _, statement in rows) else 1,
+        )
+
+    def _row(self, session: Session, watch: Watch, row: _Row, statement: Statement) -> SessionRow:
+        kind: Literal["completing", "control", "other"] = (
+            "completing" if statement.completes else "control" if statement.operation in _CONTROL else "other"
+        )
+        found = SessionRow(
+            backend=(row.pid, row.started),
+            state=row.state,
+            wait_event_type=row.wait_event_type,
+            wait_event=row.wait_event,
+            transaction=row.transaction,
+            statement=kind,
+            wrapped=statement.in_transaction,
+            statement_age=row.statement_age,
+            transaction_age=row.transaction_age or 0.0,
+            idle_since=row.idle_since,
+        )
+        if row.state == "active" and watch.attempts.undecided(found):
+            parameters = {"pid": row.pid, "database": self.context.target.database}
+            (foreign,) = session.rows(_Foreign, "sessions_foreign", parameters)
+            return replace(found, foreign=foreign.there)
+        return found

@@ -1,0 +1,122 @@
+"""Statements: pg_stat_statements by River's operations, accumulated from each entry's own differences.
+
+Facts (PostgreSQL manual, "pg_stat_statements"): entries are evicted and reset, so a sum over them can fall; version 1.8
+of the extension, not of the server, lacks `toplevel` and `pg_stat_statements_info`. A cancelled statement never enters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.collector import DatabaseCollector
+from exporter.context import Context
+from exporter.cumulative import CumulativeCounters, Differences
+from exporter.database import MARK, Session
+from exporter.metric import Counter, Sample, counter
+from exporter.river.operations import OTHER, Statement, classify
+
+CALLS = counter("river_statement_calls_total", "Finished executions by River's operation", "schema", "operation")
+SECONDS = counter("river_statement_seconds_total", "Time in finished executions", "schema", "operation")
+ROWS = counter("river_statement_rows_total", "Rows that finished executions returned or changed", "schema", "operation")
+BLOCKS = counter(
+    "river_statement_blocks_total", "Shared blocks that finished executions touched", "schema", "operation", "source"
+)
+FOLDED = counter("river_statements_folded_total", "Statements counted as `other_river` or `other`", "operation")
+DEALLOCATED = counter("river_statements_deallocated_total", "Times pg_stat_statements threw out its least used entries")
+SOURCES = ("hit", "read", "dirtied", "written")
+_FOLDS = ("other_river", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    userid: int
+    queryid: int
+    toplevel: bool
+    calls: float
+    seconds: float
+    rows: float
+    hit: float
+    read: float
+    dirtied: float
+    written: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    queryid: int
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Info:
+    deallocated: float
+    reset: float | None
+
+
+class StatementsCollector(DatabaseCollector):
+    """Reads the numbers every time, and texts only of ids it has not seen; the exporter's own are left out."""
+
+    name = "statements"
+    interval = 15.0
+    needs = ("pg_monitor", "pg_stat_statements")
+    metrics = (CALLS, SECONDS, ROWS, BLOCKS, FOLDED, DEALLOCATED)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._differences: Differences[tuple[int, int, bool]] = Differences(newborn=True)
+        self._statements: dict[int, Statement | None] = {}
+        self._calls, self._seconds, self._rows, self._blocks = map(Counter, (CALLS, SECONDS, ROWS, BLOCKS))
+        self._folded = Counter(FOLDED)
+        for operation in _FOLDS:
+            self._folded.add(0, operation)
+        self._deallocated = CumulativeCounters(DEALLOCATED)
+
+    def read(self, session: Session) -> Iterator[Sample]:
+        """Add what each entry rose by to its operation."""
+        target = self.context.target
+        modern = target.statements_version >= (1, 9)
+        parameters = {"database": target.database}
+        rows = session.rows(
+            _Row, "statements" if modern else "statements_18", parameters, schema=target.statements_schema
+        )
+        self._recognise(session, {row.queryid for row in rows})
+        reset = None
+        if modern:
+            (info,) = session.rows(_Info, "statements_info", schema=target.statements_schema)
+            reset = info.reset
+            self._deallocated.take((target.system, target.started, reset), {(DEALLOCATED, ()): info.deallocated})
+        reading = {(row.userid, row.queryid, row.toplevel): self._numbers(row) for row in rows}
+        rises = self._differences.take((target.system, target.started), reading, reset)
+        for (_, queryid, _), rise in rises.items():
+            if (statement := self._statements.get(queryid, OTHER)) is not None:
+                self._add(statement, rise)
+        for each in (self._calls, self._seconds, self._rows, self._blocks, self._folded, self._deallocated):
+            yield from each.samples()
+
+    def _recognise(self, session: Session, ids: set[int]) -> None:
+        unseen = sorted(ids - self._statements.keys())
+        self._statements = {each: known for each, known in self._statements.items() if each in ids}
+        if not unseen:
+            return
+        target = self.context.target
+        parameters = {"database": target.database, "ids": unseen}
+        for row in session.rows(_Text, "statements_texts", parameters, schema=target.statements_schema):
+            own = MARK in row.query
+            statement = self._statements[row.queryid] = None if own else classify(row.query)
+            if statement and statement.operation in _FOLDS:
+                self._folded.add(1, statement.operation)
+
+    def _add(self, statement: Statement, rise: tuple[float, ...]) -> None:
+        operation = statement.operation
+        schema = "" if operation == OTHER.operation else statement.schema or self.context.target.default or ""
+        calls, seconds, rows, *blocks = rise
+        self._calls.add(calls, schema, operation)
+        self._seconds.add(seconds, schema, operation)
+        self._rows.add(rows, schema, operation)
+        for source, count in zip(SOURCES, blocks, strict=True):
+            self._blocks.add(count, schema, operation, source)
+
+    @staticmethod
+    def _numbers(row: _Row) -> tuple[float, ...]:
+        return (row.calls, row.seconds, row.rows, row.hit, row.read, row.dirtied, row.written)

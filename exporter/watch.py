@@ -1,0 +1,183 @@
+"""What the samplers last saw of one River, kept between them and the budget.
+
+Each field is replaced whole by the thread that owns it, so a reader sees one sample's truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.budget import Attempts, Budget, Verdict
+from exporter.evidence import LagSummary
+from exporter.evidence import LagSummary
+from exporter.river.facts import COMPLETER_ATTEMPTS, COMPLETER_INTERVAL, COMPLETER_SLEEPS
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """River's sessions as of one sample.
+
+    Attributes:
+        at: monotonic seconds of the sample.
+        total: how many River has open.
+        busy: those active or in a transaction.
+        oldest_start: start of the longest-standing one, Unix time; None without any.
+        waiting: pids that wait for a lock, with their operation.
+        worst: the oldest attempt in flight by cause, in seconds; empty without one.
+        inflight: age of that attempt in seconds; 0 without one.
+        finished: the longest completing statement that ended since the sample before, in seconds.
+        completed: monotonic seconds at which a completing statement last ended, as far as a session still shows one.
+        trips: round trips of one completion of this River.
+    """
+
+    at: float
+    total: int = 0
+    busy: int = 0
+    oldest_start: float | None = None
+    waiting: Mapping[int, str] = field(default_factory=dict)
+    worst: Mapping[str, float] = field(default_factory=dict)
+    inflight: float = 0.0
+    finished: float = 0.0
+    completed: float | None = None
+    trips: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """Whether completions come.
+
+    Attributes:
+        at: monotonic seconds of the sample.
+        seconds: since a completion was due and none came; 0 while they come, None when none is due.
+    """
+
+    at: float
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """One session of River's that waits for a lock, and who is at the root of it."""
+
+    pid: int
+    operation: str
+    seconds: float
+    lock: str
+    blocker_pid: int
+    blocker: str
+    application: str
+    state: str
+    since_seconds: float
+    depth: int
+
+
+class Peak:
+    """The highest value per label set within a window: what is exposed of something that comes and goes.
+
+    Args:
+        window: seconds a value is held for.
+    """
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._values: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+
+    def see(self, now: float, value: float, *labels: str) -> None:
+        """Take a value seen at `now`; lower ones seen before it are forgotten."""
+        kept = [(at, seen) for at, seen in self._values.get(labels, ()) if seen > value and now - at <= self._window]
+        self._values[labels] = [*kept, (now, value)]
+
+    def items(self, now: float) -> list[tuple[tuple[str, ...], float]]:
+        """The label sets seen within the window, with their peaks."""
+        self._values = {
+            labels: fresh
+            for labels, seen in self._values.items()
+            if (fresh := [(at, value) for at, value in seen if now - at <= self._window])
+        }
+        return [(labels, seen[0][1]) for labels, seen in self._values.items()]
+
+    def value(self, now: float, *labels: str) -> float | None:
+        """The peak of one label set, or None when nothing was seen within the window."""
+        return dict(self.items(now)).get(labels)
+
+
+class Stalls:
+    """Attempts that a stalled pool has let run into the deadline, one at a time, as one completer makes them.
+
+    What a stall's length alone allows is counted only as far as cancelled acquires bear it out, so it is never above
+    what River itself counts.
+
+    Args:
+        timeout: of one attempt, in seconds.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._counted = 0
+        self._canceled = 0.0
+
+    def take(self, stalled: float, canceled: float) -> int:
+        """Attempts that ended since the last look.
+
+        Args:
+            stalled: seconds that the pool has been stalled for now; 0 when it is not.
+            canceled: acquires cancelled since the last look.
+        """
+        if stalled <= 0:
+            self._counted, self._canceled = 0, 0.0
+            return 0
+        self._canceled += canceled
+        allowed, ends = 0, 0.0
+        for sleep in (0.0, *COMPLETER_SLEEPS):
+            ends += sleep * 1.1 + self._timeout
+            allowed += stalled >= ends + COMPLETER_INTERVAL
+        ended = min(allowed, COMPLETER_ATTEMPTS, int(self._canceled)) - self._counted
+        self._counted += max(ended, 0)
+        return max(ended, 0)
+
+
+@dataclass(slots=True)
+class Watch:
+    """One River, by its schema.
+
+    Attributes:
+        timeouts: attempts seen to end at the deadline so far, by cause.
+        gap: the longest time between two completions of late, in seconds.
+        verdict: what the budget said last.
+    """
+
+    schema: str
+    attempts: Attempts
+    budget: Budget
+    inflight: Peak
+    sessions: Sessions | None = None
+    completions: Completions | None = None
+    lag: LagSummary | None = None
+    blocking: tuple[Blocking, ...] = ()
+    timeouts: dict[str, int] = field(default_factory=dict)
+    lag: LagSummary | None = None
+    gap: float = 0.0
+    verdict: Verdict | None = None
+    _slow: float = float("-inf")
+
+    def time_out(self, cause: str, attempts: int, now: float) -> None:
+        """Count attempts that ended at the deadline, at `now` (monotonic seconds)."""
+        self.timeouts = {**self.timeouts, cause: self.timeouts.get(cause, 0) + attempts}
+        self._slow = max(self._slow, now)
+
+    def slow(self, now: float) -> None:
+        """An attempt in the database was seen to be slow, at `now` (monotonic seconds)."""
+        self._slow = max(self._slow, now)
+
+    def slow_since(self, since: float) -> bool:
+        """Whether an attempt was seen to be slow, or to end at the deadline, after `since` (monotonic seconds)."""
+        return self._slow > since
+
+    def forget(self) -> None:
+        """Another exporter speaks for the database now: nothing that was seen of it is held any longer."""
+        self.sessions = self.completions = self.verdict = None
+        self.blocking = ()
+        self.attempts = Attempts(self.attempts.timeout)
+        self.budget = Budget(self.budget.timeout, self.budget.window, self.budget.warning)
+        self.inflight = Peak(self.budget.window)
