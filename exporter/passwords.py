@@ -1,9 +1,9 @@
 """Checking passwords against bcrypt hashes without letting a stranger's guesses slow anybody down.
 
 bcrypt is slow on purpose, so a flood of guesses could eat the processor and keep good requests waiting. Here a
-password that was found right is known from then on by a keyed digest and never waits again; every other one goes
-through one thread of the lowest priority that rests after each wrong guess, from a short queue with few places for one
-peer. Nothing keeps a password beyond its check.
+password that was found right is known from then on by a keyed digest and never waits again. Every other one goes
+through one thread of low priority that rests after each wrong guess, from a short queue with few places for one peer.
+Nothing keeps a password beyond its check.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ import bcrypt
 
 # bcrypt reads this much of a password and ignores the rest, as htpasswd and Go do.
 _MAX_PASSWORD = 72
-# After a wrong guess the thread rests three times as long as the guess took: a quarter of one processor at most.
+# After a wrong guess the thread rests three times the processor time it took: a quarter of one processor at most.
 _REST = 3.0
+# A third of a usual thread's weight: scrapes go first, and a busy machine still lets a first scrape in.
+_NICENESS = 5
 _MAX_RIGHT = 64
 _MAX_WRONG = 256
 
@@ -133,9 +135,9 @@ class PasswordChecker:
     def _run(self) -> None:
         if sys.platform == "linux":
             # There a thread has a niceness of its own.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         while (check := self._queue.get()) is not None:
-            began = time.monotonic()
+            began = time.thread_time()
             check.right = not self._closed.is_set() and self._matches(check) and check.known
             check.password = b""
             with self._lock:
@@ -143,7 +145,7 @@ class PasswordChecker:
                 del self._under_way[check.digest]
             check.done.set()
             if not check.right:
-                self._closed.wait(_REST * (time.monotonic() - began))
+                self._closed.wait(_REST * (time.thread_time() - began))
 
     def _matches(self, check: _Check) -> bool:
         try:
