@@ -98,11 +98,10 @@ def prometheus(site: _Site, tmp_path: Path) -> Iterator[Prometheus]:
 def _wait_for(prometheus: Prometheus, job: str, health: str, error: str) -> None:
     """Wait until the job's target has this health and last error."""
 
-    def state() -> tuple[str, str]:
-        (target,) = [each for each in prometheus.targets() if each["labels"]["job"] == job]
-        return target["health"], target["lastError"]
+    def states() -> list[tuple[str, str]]:
+        return [(each["health"], each["lastError"]) for each in prometheus.targets() if each["labels"]["job"] == job]
 
-    wait_for(lambda: state() == (health, error), 30, f"job {job} to be {health} {error}")
+    wait_for(lambda: states() == [(health, error)], 30, f"job {job} to be {health} {error}")
 
 
 def test_prometheus_scrapes_through_tls_password_and_certificate(site: _Site, prometheus: Prometheus) -> None:
@@ -110,9 +109,10 @@ def test_prometheus_scrapes_through_tls_password_and_certificate(site: _Site, pr
     _wait_for(prometheus, "good", "up", "")
     _wait_for(prometheus, "wrong-password", "down", "server returned HTTP status 401 Unauthorized")
     _wait_for(prometheus, "no-certificate", "down", "server returned HTTP status 403 Forbidden")
-    (jobs,) = prometheus.query("river_jobs")
+    (jobs,) = wait_for(lambda: prometheus.query("river_jobs"), 10, "the gauge")
     assert (jobs.labels["queue"], jobs.value) == ('a "b"\\c\nd', 7)
-    assert prometheus.query("river_completer_timeouts_total")[0].value == 3
+    (timeouts,) = wait_for(lambda: prometheus.query("river_completer_timeouts_total"), 10, "the counter")
+    assert timeouts.value == 3
 
     site.renew()
     site.allow("x")
