@@ -17,13 +17,15 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-UNUSED = frozenset(
-    "test tests idlelib tkinter turtledemo turtle.py ensurepip venv lib2to3 pydoc_data pydoc.py distutils unittest"
-    " doctest.py pdb.py bdb.py cProfile.py profile.py pstats.py trace.py sqlite3 dbm curses wsgiref xmlrpc xml"
-    " multiprocessing msilib this.py antigravity.py webbrowser.py cgi.py cgitb.py mailbox.py nntplib.py telnetlib.py"
-    " smtpd.py smtplib.py poplib.py imaplib.py ftplib.py pickletools.py tabnanny.py zipapp.py _pydecimal.py _pyio.py"
-    " site-packages dist-packages __pycache__ sitecustomize.py LICENSE.txt bin".split()
-)
+UNUSED = frozenset([
+    "test", "tests", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "venv", "lib2to3",
+    "pydoc_data", "pydoc.py", "distutils", "unittest", "doctest.py", "pdb.py", "bdb.py", "cProfile.py",
+    "profile.py", "pstats.py", "trace.py", "sqlite3", "dbm", "curses", "wsgiref", "xmlrpc", "xml",
+    "multiprocessing", "msilib", "this.py", "antigravity.py", "webbrowser.py", "cgi.py", "cgitb.py",
+    "mailbox.py", "nntplib.py", "telnetlib.py", "smtpd.py", "smtplib.py", "poplib.py", "imaplib.py",
+    "ftplib.py", "pickletools.py", "tabnanny.py", "zipapp.py", "_pydecimal.py", "_pyio.py", "site-packages",
+    "dist-packages", "__pycache__", "sitecustomize.py", "LICENSE.txt", "bin",
+])  # fmt: skip
 """What of the standard library no long-running exporter imports; folders of tests and of scripts anywhere."""
 
 UNUSED_EXTENSIONS = re.compile(
@@ -58,11 +60,11 @@ def main() -> None:
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         if Path("/", name).is_symlink():  # a distribution that merged them into /usr
             below(tree, "/").mkdir(parents=True, exist_ok=True)
-            below(tree, f"/{name}").symlink_to(os.readlink(f"/{name}"))
+            below(tree, f"/{name}").symlink_to(Path("/", name).readlink())
     copy(python, tree)
     library = Path(sysconfig.get_path("stdlib"))
-    copy_python(library, below(tree, library), library, sourceless=True)
-    copy_python(given.packages, below(tree, PACKAGES), PACKAGES, sourceless=True)
+    copy_python(library, below(tree, library), library)
+    copy_python(given.packages, below(tree, PACKAGES), PACKAGES)
     native = [python, *below(tree, library).rglob("*.so"), *below(tree, PACKAGES).rglob("*.so*")]
     libraries = sorted(set(shared_libraries(native, tree)))
     for path in libraries:
@@ -88,14 +90,13 @@ def copy(path: Path, tree: Path) -> None:
     shutil.copyfile(path, target)
 
 
-def copy_python(source: Path, target: Path, shown: Path, *, sourceless: bool) -> None:
-    """Copy a folder of modules, compiled, without what is never imported.
+def copy_python(source: Path, target: Path, shown: Path) -> None:
+    """Copy a folder of modules, compiled and without their sources, and without what is never imported.
 
     Args:
         source: where it is.
         target: where it goes.
         shown: its path in the image, for tracebacks.
-        sourceless: leave the sources out; compiled files are imported from beside where the source would be.
     """
     for folder, names, files in os.walk(source):
         at = Path(folder).relative_to(source)
@@ -103,11 +104,11 @@ def copy_python(source: Path, target: Path, shown: Path, *, sourceless: bool) ->
         for name in files:
             if name in UNUSED or UNUSED_EXTENSIONS.match(name) or name.endswith((".a", ".pyi", ".c", ".h", ".pyx")):
                 continue
-            if at.parts and at.parts[0].endswith(".dist-info") and name in {"RECORD", "WHEEL", "INSTALLER", "REQUESTED"}:
+            if at.name.endswith(".dist-info") and name in {"RECORD", "WHEEL", "INSTALLER", "REQUESTED"}:
                 continue  # of the installation, not of the package
             place = target / at / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            if name.endswith(".py") and sourceless:
+            if name.endswith(".py"):
                 compile_module(Path(folder) / name, place.with_suffix(".pyc"), shown / at / name)
             else:
                 shutil.copyfile(Path(folder) / name, place)

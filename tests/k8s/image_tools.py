@@ -121,7 +121,7 @@ def command(name: str) -> Path:
     words = [str(program), *storage()]
     if name == "podman":
         words += ["--cgroup-manager", "cgroupfs", "--runtime", str(runc())]
-    script.write_text(f"#!/bin/sh\nexec {shlex.join(words)} \"$@\"\n")
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
     script.chmod(0o755)
     return script
 

@@ -1,0 +1,97 @@
+"""Following the configuration file, which Kubernetes changes beneath a running pod (``--config.follow``).
+
+The exporter never stops River: a sidecar that ends over a wrong configuration would keep its pod from starting. So a
+wrong one is waited out, while `/-/healthy` answers, and the file is read again whenever it changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+from exporter.errors import ConfigError
+from exporter.log import kv
+from exporter.metric import Sample
+from exporter.registry import expose
+from exporter.server import Routes, Server
+from exporter.snapshot import Snapshot
+
+T = TypeVar("T")
+
+log = logging.getLogger("exporter.follow")
+
+INTERVAL = 1.0
+"""Seconds between two looks at what is wrong: at a database's Secret as well, so not at the file alone."""
+
+
+class Follower:
+    """Notices that a file was written anew or another one put in its place.
+
+    Args:
+        path: the file, or a link to it as in a mounted ConfigMap; None never changes.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._seen = self._signature()
+
+    def changed(self) -> bool:
+        """Whether it changed since the last call, or since the start; not while it is away."""
+        now = self._signature()
+        if now is None or now == self._seen:
+            return False
+        self._seen = now
+        return True
+
+    def _signature(self) -> tuple[int, int, int] | None:
+        if self._path is None:
+            return None
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def wait_out(make: Callable[[], T], samples: Callable[[], Iterator[Sample]], listen: str, ended: Event) -> T | None:
+    """Return what `make` makes; as long as the configuration is wrong, serve why and try again.
+
+    Args:
+        make: raises ConfigError for a wrong configuration.
+        samples: what is exposed meanwhile.
+        listen: where, as `web.listen_address`.
+        ended: no more tries once it is set; the answer is None then.
+
+    Raises:
+        ConfigError: `listen` cannot be listened on.
+    """
+    try:
+        return make()
+    except ConfigError as error:
+        reason = str(error)
+    kv(log, logging.ERROR, "waiting for a right configuration", error=reason)
+    routes = Routes(
+        metrics=expose(Snapshot(time.monotonic), samples),
+        telemetry_path="/metrics",
+        healthy=lambda: (True, "OK"),
+        ready=lambda: (False, f"wrong configuration: {reason}"),
+        reload=None,
+        status_page=lambda: "<!doctype html><title>river-exporter</title><p>The configuration is wrong, see /-/ready",
+    )
+    server = Server(listen, routes)
+    server.start()
+    try:
+        while not ended.wait(INTERVAL):
+            try:
+                return make()
+            except ConfigError as error:
+                if str(error) != reason:
+                    reason = str(error)
+                    kv(log, logging.ERROR, "still waiting for a right configuration", error=reason)
+    finally:
+        server.stop(timeout=2)
+    return None
