@@ -73,8 +73,8 @@ class App:
         self._reload_lock = threading.Lock()
         self._reloaded = (True, time.time())
         registry = expose(self.context.snapshot, self.samples)
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
+        ProcessCollector(registry=registry)  # type: ignore[no-untyped-call]
+        PlatformCollector(registry=registry)  # type: ignore[no-untyped-call]
         routes = Routes(
             metrics=registry,
             telemetry_path=config.web.telemetry_path,

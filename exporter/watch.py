@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from exporter.budget import Attempts, Budget, Verdict
 from exporter.evidence import LagSummary
-from exporter.evidence import LagSummary
 from exporter.river.facts import COMPLETER_ATTEMPTS, COMPLETER_INTERVAL, COMPLETER_SLEEPS
 
 
@@ -143,6 +142,7 @@ class Watch:
 
     Attributes:
         timeouts: attempts seen to end at the deadline so far, by cause.
+        heard: when the calls of an operation were last seen to rise in pg_stat_statements, monotonic seconds.
         gap: the longest time between two completions of late, in seconds.
         verdict: what the budget said last.
     """
@@ -153,10 +153,10 @@ class Watch:
     inflight: Peak
     sessions: Sessions | None = None
     completions: Completions | None = None
-    lag: LagSummary | None = None
     blocking: tuple[Blocking, ...] = ()
     timeouts: dict[str, int] = field(default_factory=dict)
     lag: LagSummary | None = None
+    heard: dict[str, float] = field(default_factory=dict)
     gap: float = 0.0
     verdict: Verdict | None = None
     _slow: float = float("-inf")

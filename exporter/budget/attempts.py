@@ -20,8 +20,8 @@ _WRAPPED_FIRST = 0.05
 """How long after its transaction a completing statement may start and still be its first statement, in seconds.
 
 A statement sent alone starts its transaction at its Bind message and itself at Execute: the time between is what it
-takes to read its parameters. Between `_FIRST` and `_MAYBE_FIRST` the transaction's locks tell. Up to River v0.22 a BEGIN
-goes before it, a round trip earlier.
+takes to read its parameters. Between `_FIRST` and `_MAYBE_FIRST` the transaction's locks tell. Up to River v0.22 a
+BEGIN goes before it, a round trip earlier.
 """
 
 

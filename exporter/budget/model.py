@@ -136,7 +136,8 @@ class Budget:
         if worst is None:
             return Verdict({}, 0.0, None, stall, sources)
         ratio = worst.total / self.timeout
-        return Verdict(worst.seconds, ratio, self._lead(now, worst.seconds, ratio), stall, sources)
+        seconds = {each: worst.seconds.get(each, 0.0) for each in CAUSES if each in worst.seconds or each in sources}
+        return Verdict(MappingProxyType(seconds), ratio, self._lead(now, seconds, ratio), stall, sources)
 
     def _lead(self, now: float, seconds: Mapping[str, float], ratio: float) -> str | None:
         if ratio < self.warning:
