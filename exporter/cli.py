@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import __version__
-from exporter.config import PREFIX, dump, load
+from exporter.config import PREFIX, Log, dump, load
 from exporter.errors import ConfigError, ExporterError
 
 _FLAGS = {
@@ -57,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Prometheus exporter for River: how much of its completer's ten seconds is used, and by what.",
     )
     parser.add_argument("--version", action="version", version=f"river-exporter {__version__}")
+    parser.add_argument(
+        "--config.follow",
+        dest="config_follow",
+        action="store_true",
+        help="read the file again when it changes, and wait for a right one instead of ending at a wrong one",
+    )
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -87,20 +93,28 @@ def _config_file(options: argparse.Namespace) -> Path | None:
 def _serve(options: argparse.Namespace) -> int:
     from exporter import log
     from exporter.app import App
+    from exporter.follow import Follower, wait_out
 
     path, flags = _config_file(options), _flags(options)
-    config = load(path, os.environ, flags)
-    log.configure(config.log.level, config.log.format)
+
+    def make() -> App:
+        config = load(path, os.environ, flags)
+        log.configure(config.log.level, config.log.format)
+        return App(path, os.environ, flags)
+
+    log.configure(Log().level, Log().format)  # until the configuration is read
     log.catch_unhandled()
-    ended = threading.Event()
-    app = App(path, os.environ, flags)
+    ended, hangup = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    hangup = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: hangup.set())
+    follower = Follower(path if options.config_follow else None)
+    app = wait_out(make, flags.get("web.listen_address"), ended) if options.config_follow else make()
+    if app is None:  # told to end before there was a right configuration
+        return 0
     app.start()
     while not ended.wait(0.5):
-        if hangup.is_set():
+        if hangup.is_set() or follower.changed():
             hangup.clear()
             with contextlib.suppress(ConfigError):  # said in the log, and in a metric
                 app.reload()

@@ -13,6 +13,9 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
+from exporter import __version__
+from exporter.app import BUILD, RELOADED
+from exporter.config import Web
 from exporter.errors import ConfigError
 from exporter.log import kv
 from exporter.metric import Sample
@@ -57,13 +60,12 @@ class Follower:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def wait_out(make: Callable[[], T], samples: Callable[[], Iterator[Sample]], listen: str, ended: Event) -> T | None:
+def wait_out(make: Callable[[], T], listen: str | None, ended: Event) -> T | None:
     """Return what `make` makes; as long as the configuration is wrong, serve why and try again.
 
     Args:
         make: raises ConfigError for a wrong configuration.
-        samples: what is exposed meanwhile.
-        listen: where, as `web.listen_address`.
+        listen: where to serve meanwhile, as `web.listen_address`; None is its default.
         ended: no more tries once it is set; the answer is None then.
 
     Raises:
@@ -75,14 +77,14 @@ def wait_out(make: Callable[[], T], samples: Callable[[], Iterator[Sample]], lis
         reason = str(error)
     kv(log, logging.ERROR, "waiting for a right configuration", error=reason)
     routes = Routes(
-        metrics=expose(Snapshot(time.monotonic), samples),
+        metrics=expose(Snapshot(time.monotonic), _samples),
         telemetry_path="/metrics",
         healthy=lambda: (True, "OK"),
         ready=lambda: (False, f"wrong configuration: {reason}"),
         reload=None,
         status_page=lambda: "<!doctype html><title>river-exporter</title><p>The configuration is wrong, see /-/ready",
     )
-    server = Server(listen, routes)
+    server = Server(listen or Web().listen_address, routes)
     server.start()
     try:
         while not ended.wait(INTERVAL):
@@ -95,3 +97,9 @@ def wait_out(make: Callable[[], T], samples: Callable[[], Iterator[Sample]], lis
     finally:
         server.stop(timeout=2)
     return None
+
+
+def _samples() -> Iterator[Sample]:
+    """What there is to say without a configuration."""
+    yield BUILD.sample(1, __version__)
+    yield RELOADED.sample(0)

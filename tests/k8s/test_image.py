@@ -124,7 +124,8 @@ def container(image: str, database: Database, tmp_path: Path) -> Iterator[tuple[
     limits += [f"--memory={LIMIT}", f"--memory-swap={LIMIT}", f"--volume={secret}:/database/url:ro"]
     environment = ["--env=RIVER_EXPORTER_DATABASE_URL_FILE=/database/url"]
     podman = image_tools.command("podman")
-    run = [podman, "run", *options, *limits, *environment, image, f"--web.listen-address={address}"]
+    flags = ["--config.follow", f"--web.listen-address={address}"]
+    run: list[str | Path] = [podman, "run", *options, *limits, *environment, image, *flags]
     server = Server("container", run, env=image_tools.settings())
     with server:
         yield server, f"http://{address}"
