@@ -1,0 +1,154 @@
+"""Reads generated dashboards as Grafana does: queries with their variables filled, asked over Prometheus' HTTP API."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import requests
+
+Document = dict[str, Any]
+"""A dashboard's JSON."""
+
+WIDTH_PX = 1000
+"""About the points that Grafana asks of a panel that fills half a screen."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is looked at; Unix seconds.
+
+    Args:
+        scrape: seconds between two scrapes, which Grafana's data source is told.
+    """
+
+    start: float
+    end: float
+    scrape: float = 15.0
+
+    @property
+    def step(self) -> float:
+        """Seconds between two points: a point per pixel, and no more than there are scrapes."""
+        return max(self.scrape, round((self.end - self.start) / WIDTH_PX))
+
+    def macros(self) -> dict[str, str]:
+        """What Grafana fills in for its own variables; the rate's interval as its data source makes it."""
+        length = self.end - self.start
+        return {
+            "__rate_interval": f"{max(self.step + self.scrape, 4 * self.scrape) * 1000:.0f}ms",
+            "__interval": f"{self.step * 1000:.0f}ms",
+            "__range_s": f"{length:.0f}",
+            "__range": f"{length:.0f}s",
+        }
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One query of a dashboard.
+
+    Args:
+        where: the panel's title, or the variable's or annotation's name.
+        series: a selector, for a variable: Grafana asks for its labels.
+    """
+
+    where: str
+    expr: str
+    form: Literal["range", "instant", "series"]
+    legend: str = ""
+
+
+def panels(document: Document) -> Iterator[Document]:
+    """Every panel but rows."""
+    for panel in document["panels"]:
+        if panel["type"] != "row":
+            yield panel
+
+
+def asks(document: Document) -> Iterator[Ask]:
+    """Every query of every panel, variable and annotation."""
+    for panel in panels(document):
+        for target in panel["targets"]:
+            yield Ask(
+                panel["title"], target["expr"], "instant" if target["instant"] else "range", target["legendFormat"]
+            )
+    for variable in document["templating"]["list"]:
+        if variable["type"] == "query":
+            selector, _label = label_values(variable["query"]["query"])
+            yield Ask(f"variable {variable['name']}", selector, "series")
+    for annotation in document["annotations"]["list"]:
+        yield Ask(f"annotation {annotation['name']}", annotation["expr"], "range", annotation["titleFormat"])
+
+
+def label_values(query: str) -> tuple[str, str]:
+    """Split `label_values(selector, label)`."""
+    match = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
+    if match is None:
+        raise ValueError(f"not label_values(selector, label): {query}")
+    return match[1], match[2]
+
+
+def fill(expr: str, window: Window, variables: Mapping[str, str] | None = None) -> str:
+    """Put values in place of variables; one that isn't given is All, `.*`."""
+    known = window.macros() | dict(variables or {})
+    return re.sub(r"\$(\w+)", lambda match: known.get(match[1], ".*"), expr)
+
+
+def named(legend: str, labels: Mapping[str, str]) -> str:
+    """The name of a series, as its legend says."""
+    if legend in ("", "__auto"):
+        return ", ".join(f"{key}={value}" for key, value in labels.items() if key != "__name__") or "value"
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), legend).strip()
+
+
+@dataclass
+class Series:
+    """A series with its points, (Unix seconds, value) each; one point of an instant query."""
+
+    labels: Mapping[str, str]
+    points: list[tuple[float, float]]
+
+
+class QueryFailed(Exception):  # noqa: N818 - reads as what a user is told
+    """Prometheus refuses a query, or isn't there."""
+
+
+class Api:
+    """Prometheus' HTTP API at a URL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._http = requests.Session()
+        self._http.trust_env = False
+
+    def ask(self, ask: Ask, window: Window, variables: Mapping[str, str] | None = None) -> list[Series]:
+        """Send one query as Grafana would.
+
+        Raises:
+            QueryFailed: with the query and Prometheus' reason.
+        """
+        expr = fill(ask.expr, window, variables)
+        if ask.form == "series":
+            asked: dict[str, str | float] = {"match[]": expr, "start": window.start, "end": window.end}
+            found = self._get("series", expr, **asked)
+            return [Series(labels, []) for labels in found]
+        if ask.form == "instant":
+            data = self._get("query", expr, query=expr, time=window.end)
+            return [Series(each["metric"], [_point(each["value"])]) for each in data["result"]]
+        step = window.step
+        start, end = window.start // step * step, window.end // step * step
+        data = self._get("query_range", expr, query=expr, start=start, end=end, step=step)
+        return [Series(each["metric"], [_point(value) for value in each["values"]]) for each in data["result"]]
+
+    def _get(self, path: str, expr: str, **parameters: str | float) -> Any:
+        try:
+            answer = self._http.get(f"{self._url}/api/v1/{path}", params=parameters, timeout=60)
+            document = answer.json()
+        except (requests.RequestException, ValueError) as error:
+            raise QueryFailed(f"no answer of Prometheus at {self._url}: {error}") from None
+        if document.get("status") != "success":
+            raise QueryFailed(f"{expr}: {document.get('error', answer.status_code)}")
+        return document["data"]
+
+
+def _point(pair: list[Any]) -> tuple[float, float]:
+    return float(pair[0]), float(pair[1])
