@@ -114,6 +114,10 @@ class River:
         """Whether the process runs."""
         return self._server.alive
 
+    def log_end(self) -> str:
+        """Return the log's last lines."""
+        return self._server.log_end()
+
     def start(self) -> None:
         """Start the worker and wait until its client works jobs.
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,9 +33,11 @@ func (l *load) setRate(rate float64) { l.rate.Store(math.Float64bits(rate)) }
 // insertSteadily inserts --rate jobs per second in small batches. What a stall kept from being inserted is
 // not made up for later: a stopped service does not send its requests twice.
 func (l *load) insertSteadily(ctx context.Context) {
-	due := 0.0
+	due, last := 0.0, time.Now()
 	for every(ctx, insertTick) {
-		due += math.Float64frombits(l.rate.Load()) * insertTick.Seconds()
+		elapsed := min(time.Since(last), 5*insertTick)
+		last = time.Now()
+		due += math.Float64frombits(l.rate.Load()) * elapsed.Seconds()
 		count := int(due)
 		due -= float64(count)
 		l.insert(ctx, count)
@@ -51,21 +54,27 @@ func (l *load) insertBursts(ctx context.Context, count int, interval time.Durati
 	}
 }
 
-// serve is a service that shares River's pool: transactions with a row of its own and a job.
+// serve is a service that shares River's pool: transactions with a row of its own and a job, each in its own time.
 func (l *load) serve(ctx context.Context, rate float64) {
+	transactions := sync.WaitGroup{}
+	defer transactions.Wait()
 	for every(ctx, time.Duration(float64(time.Second)/rate)) {
-		limited, cancel := context.WithTimeout(ctx, insertTimeout)
-		err := pgx.BeginFunc(limited, l.runner.pool, func(tx pgx.Tx) error {
-			params := l.job()
-			result, err := l.client.InsertTx(limited, tx, params.Args, params.InsertOpts)
-			if err != nil {
-				return err
-			}
-			return l.runner.book(limited, tx, result.Job.ID)
-		})
-		cancel()
-		logFailure(ctx, "Service: transaction failed", err)
+		transactions.Go(func() { l.transaction(ctx) })
 	}
+}
+
+func (l *load) transaction(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, insertTimeout)
+	defer cancel()
+	err := pgx.BeginFunc(limited, l.runner.pool, func(tx pgx.Tx) error {
+		params := l.job()
+		result, err := l.client.InsertTx(limited, tx, params.Args, params.InsertOpts)
+		if err != nil {
+			return err
+		}
+		return l.runner.book(limited, tx, result.Job.ID)
+	})
+	logFailure(ctx, "Service: transaction failed", err)
 }
 
 func (l *load) insert(ctx context.Context, count int) {

@@ -1,0 +1,130 @@
+"""The exporter itself as a child process, configured by its environment and read over HTTP."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from exporter.config import variable
+from exporter.demo.process import Server, ServerFailed, free_port, wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+class Metrics:
+    """One scrape, parsed; asked by name and labels, of which those not given may be anything."""
+
+    def __init__(self, text: str) -> None:
+        self._samples: dict[str, list[Sample]] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                self._samples.setdefault(sample.name, []).append(sample)
+
+    def samples(self, name: str, **labels: str) -> list[Sample]:
+        """Return the samples of that name that have those labels."""
+        return [each for each in self._samples.get(name, []) if labels.items() <= each.labels.items()]
+
+    def total(self, name: str, **labels: str) -> float | None:
+        """Return the sum of the samples; None when there is none."""
+        found = self.samples(name, **labels)
+        return sum(each.value for each in found) if found else None
+
+    def most(self, name: str, **labels: str) -> float | None:
+        """Return the greatest sample; None when there is none."""
+        return max((each.value for each in self.samples(name, **labels)), default=None)
+
+
+class Exporter:
+    """``python -m exporter``; a context manager. Addresses go by environment, not by argv."""
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        river_url: str | None = None,
+        metrics_urls: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+        arguments: Sequence[str | Path] = (),
+        port: int | None = None,
+    ) -> None:
+        """Describe an exporter; nothing is started yet.
+
+        Args:
+            database_url: What is sampled, of the least-privilege role.
+            river_url: The address River itself uses, if it is another.
+            metrics_urls: Where River's process exposes its pool.
+            settings: Further configuration by dotted key, as ``{"river.timeout": "10s"}``.
+            arguments: Further arguments, such as ``--config.file``.
+            port: Where it listens on 127.0.0.1; a free one if not given.
+        """
+        self.port = port or free_port()
+        configured = {
+            "database.url": database_url,
+            "web.listen_address": f"{self.host}:{self.port}",
+            **({"river.url": river_url} if river_url else {}),
+            **({"river.metrics_urls": ",".join(metrics_urls)} if metrics_urls else {}),
+            **(settings or {}),
+        }
+        variables = {variable(key): value for key, value in configured.items()}
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self.server = Server(
+            "exporter", [sys.executable, "-m", "exporter", *arguments], env={**variables, "PYTHONPATH": path}
+        )
+
+    @property
+    def url(self) -> str:
+        """The address of its pages, without a slash at the end."""
+        return f"http://{self.host}:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            ServerFailed: it ended or didn't answer within 20 s; with the end of its log.
+        """
+        self.server.start()
+        wait_for(self._answers, 20, "the exporter to answer", self.server)
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/-/healthy", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def metrics(self) -> Metrics:
+        """Scrape it.
+
+        Raises:
+            ServerFailed: it doesn't answer.
+        """
+        try:
+            answer = requests.get(f"{self.url}/metrics", timeout=5)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise ServerFailed(f"the exporter can't be scraped: {error}") from None
+        return Metrics(answer.text)
+
+    def close(self) -> None:
+        """Stop it and remove its log."""
+        self.server.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
