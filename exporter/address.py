@@ -92,6 +92,18 @@ class Address:
             raise ConfigError(f"{key}: cannot read {path}: {reason}") from None
 
 
+MISSING = (
+    "database.url: no address of the database; set it in the configuration file, or RIVER_EXPORTER_DATABASE_URL, "
+    "DATABASE_URL or libpq's PGHOST and PGDATABASE"
+)
+
+
+def given(config: Config, environment: Mapping[str, str]) -> bool:
+    """Whether there is an address of the database at all."""
+    named = config.database.url or config.database.url_file or environment.get("DATABASE_URL")
+    return bool(named) or any(environment.get(name) for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"))
+
+
 def addresses(config: Config, environment: Mapping[str, str]) -> tuple[Address, Address, Address | None]:
     """The addresses of the database, of River's way to it, and of PgBouncer's console where one is configured.
 
@@ -99,12 +111,8 @@ def addresses(config: Config, environment: Mapping[str, str]) -> tuple[Address, 
         ConfigError: no address is given at all, or one is malformed or its file unreadable.
     """
     fallback = environment.get("DATABASE_URL")
-    given = config.database.url or config.database.url_file or fallback
-    if not given and not any(environment.get(name) for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE")):
-        raise ConfigError(
-            "database.url: no address of the database; set it in the configuration file, or "
-            "RIVER_EXPORTER_DATABASE_URL, DATABASE_URL or libpq's PGHOST and PGDATABASE"
-        )
+    if not given(config, environment):
+        raise ConfigError(MISSING)
     timeout = str(max(2, round(config.database.connect_timeout)))
     common = {"connect_timeout": timeout, "application_name": "river-exporter"}
     database = Address("database", config.database, fallback, {**common, "options": _settings(config)})

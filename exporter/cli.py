@@ -124,10 +124,13 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    from exporter.address import addresses
+    from exporter.address import MISSING, addresses, given
 
     config = load(_config_file(options), os.environ, _flags(options))
-    addresses(config, os.environ)
+    if given(config, os.environ):
+        addresses(config, os.environ)
+    else:
+        print(f"river-exporter: valid, but to run it lacks {MISSING}", file=sys.stderr)
     print(dump(config), end="")
     return 0
 

@@ -1,0 +1,66 @@
+# Everything a newcomer does here. The environment is made from the lock files at the first call.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements-dev.lock pyproject.toml
+	@echo "Making $(VENV) from requirements-dev.lock" >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one with make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## A real River and PostgreSQL, faults to provoke, and the exporter beside them (ARGS="--seconds 60")
+	@$(BIN)/river-exporter demo $(ARGS)
+
+.PHONY: test
+test: $(READY) ## All tests that fit into a pull request, against real servers
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+.PHONY: test-all
+test-all: $(READY) ## The tests on every Python here, on every PostgreSQL, and the long ones
+	@$(BIN)/python -m nox $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## Lint and check the format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+.PHONY: format
+format: $(READY) ## Format
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+.PHONY: typecheck
+typecheck: $(READY) ## Check the types
+	@$(BIN)/mypy
+
+.PHONY: generate
+generate: $(READY) ## Write again what is generated: docs/metrics.md, alerts, dashboards, the chart's files
+	@$(BIN)/python -m exporter.generate
+	@$(BIN)/python -m alerts.generate
+	@$(BIN)/python -m dashboards.generate
+
+.PHONY: bench
+bench: $(READY) ## Speed, memory and what it costs the database
+	@$(BIN)/python -m tests.bench.cost $(ARGS)
+
+.PHONY: bench-precursor
+bench-precursor: $(READY) ## Every fault, grown until River fails: cause, lead time, false alarms (long)
+	@$(BIN)/python -m tests.bench.precursor $(ARGS)
+
+.PHONY: lock
+lock: $(READY) ## Write the lock files from pyproject.toml
+	@$(BIN)/python -m tests.lock
+
+.PHONY: clean
+clean: ## Remove the environment and what was built; the cache of servers stays
+	@rm -rf $(VENV) .nox build dist .mypy_cache .ruff_cache .pytest_cache .coverage
