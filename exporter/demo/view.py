@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from exporter.demo.exporter import Metrics
 
 RATE_WINDOW = 5.0
-"""Seconds over which completions per second are taken."""
+"""Seconds over which rates and means are taken."""
 
 BAR = 40
 """Characters of the budget's bar."""
@@ -39,15 +39,32 @@ class Scene:
     pool: tuple[float, float] | None
     """Connections of River's pool in use, and how many there may be."""
     roundtrip: float | None
-    """Mean of the round trips since the last scrape."""
+    """Mean of the round trips of the last seconds."""
+
+
+class Recent:
+    """A counter's values of the last `RATE_WINDOW` seconds."""
+
+    def __init__(self) -> None:
+        self._values: deque[tuple[float, float]] = deque()
+
+    def rise(self, value: float | None, now: float) -> tuple[float, float]:
+        """Note a value and return by how much the counter rose, and in how many seconds; a restart is no fall."""
+        if value is None:
+            self._values.clear()
+            return 0.0, 0.0
+        self._values.append((now, value))
+        while len(self._values) > 2 and self._values[1][0] <= now - RATE_WINDOW:
+            self._values.popleft()
+        then, before = self._values[0]
+        return max(0.0, value - before), now - then
 
 
 class Watch:
     """Turns scrapes into scenes; keeps what rates need."""
 
     def __init__(self) -> None:
-        self._completed: deque[tuple[float, float]] = deque()
-        self._roundtrips = (0.0, 0.0)
+        self._completed, self._trips, self._trip_seconds = Recent(), Recent(), Recent()
 
     def see(self, metrics: Metrics, now: float) -> Scene:
         """Make the scene of a scrape taken at `now`, in seconds of a clock that doesn't jump."""
@@ -56,10 +73,13 @@ class Watch:
         jobs = {state: metrics.total("river_jobs", state=state) or 0.0 for state in sorted(states)}
         causes = {cause: metrics.most("river_completer_budget_seconds", cause=cause) for cause in CAUSES}
         leading = [cause for cause in CAUSES if metrics.most("river_completer_cause", cause=cause)]
+        risen, seconds = self._completed.rise(completed, now)
+        trips, _ = self._trips.rise(metrics.total("river_probe_roundtrip_seconds_count"), now)
+        trip_seconds, _ = self._trip_seconds.rise(metrics.total("river_probe_roundtrip_seconds_sum"), now)
         return Scene(
             jobs=jobs,
             completed=completed,
-            per_second=self._rate(completed, now),
+            per_second=risen / seconds if seconds else None,
             inflight=metrics.most("river_completer_inflight_seconds"),
             silence=metrics.most("river_completer_silence_seconds"),
             used=metrics.most("river_completer_budget_used_ratio"),
@@ -67,24 +87,8 @@ class Watch:
             leading=leading[0] if leading else "",
             lock=_lock(metrics),
             pool=_pool(metrics),
-            roundtrip=self._roundtrip(metrics),
+            roundtrip=trip_seconds / trips if trips else None,
         )
-
-    def _rate(self, completed: float | None, now: float) -> float | None:
-        if completed is None:
-            self._completed.clear()
-            return None
-        self._completed.append((now, completed))
-        while len(self._completed) > 2 and self._completed[1][0] <= now - RATE_WINDOW:
-            self._completed.popleft()
-        then, before = self._completed[0]
-        return max(0.0, completed - before) / (now - then) if now > then else None
-
-    def _roundtrip(self, metrics: Metrics) -> float | None:
-        count = metrics.total("river_probe_roundtrip_seconds_count") or 0.0
-        total = metrics.total("river_probe_roundtrip_seconds_sum") or 0.0
-        before, self._roundtrips = self._roundtrips, (count, total)
-        return (total - before[1]) / (count - before[0]) if count > before[0] else None
 
 
 def _lock(metrics: Metrics) -> tuple[float, str] | None:
@@ -130,7 +134,11 @@ def screen(scene: Scene, title: str, address: str, keys: Sequence[tuple[str, str
     states = "   ".join(f"{state} {count:.0f}" for state, count in scene.jobs.items()) or "unknown yet"
     lock = f"waited {scene.lock[0]:.1f} s behind {scene.lock[1]}" if scene.lock else "nobody waits"
     pool = f"{scene.pool[0]:.0f} of {scene.pool[1]:.0f} connections in use" if scene.pool else "unknown"
-    trip = f"{scene.roundtrip * 1000:.1f} ms a round trip" if scene.roundtrip is not None else "no answer"
+    trip = (
+        f"{scene.roundtrip * 1000:.1f} ms a round trip"
+        if scene.roundtrip is not None
+        else "no answer in the last seconds"
+    )
     rows = {
         "jobs": states,
         "completed": f"{_number(scene.completed, 0)}   {_number(scene.per_second, 1)} per second"
