@@ -202,6 +202,7 @@ def _timeouts() -> model.Panel:
         colours=style.CAUSES,
         bars=True,
         stack=True,
+        reach=1,
     )
 
 
@@ -213,22 +214,25 @@ def _left_behind() -> model.Panel:
         "say running with nobody working on them.",
         Query(total(river("river_completer_backlog_jobs")), "backlog"),
         Query(total(river("river_jobs_stuck"), "reason"), "stuck: {{reason}}"),
-        unit=style.JOBS,
+        unit=style.COUNT,
         colours={
             "backlog": style.SERIES[0],
             "stuck: client_gone": style.SERIES[4],
             "stuck: too_long": style.SERIES[1],
         },
+        empty="nothing is known to be left behind",
     )
 
 
 def _sources() -> model.Panel:
+    seconds = worst(river("river_completer_budget_seconds"), *OWN, "cause")
+    source = worst(river("river_budget_source"), *OWN, "cause", "source")
     return rows(
         "Where each cause was measured",
-        "The source that spoke for each cause, as the exporters say now.",
-        Query(f"{worst(river('river_budget_source'), 'schema', 'cause', 'source')} == 1"),
-        {"schema": "Schema", "cause": "Cause", "source": "Source", "Value": "Speaks"},
-        unit=style.COUNT,
+        "The seconds of each cause now, and the source that spoke for it.",
+        Query(f"{source} * on ({', '.join(OWN)}, cause) group_left () {seconds}"),
+        {"schema": "Schema", "cause": "Cause", "source": "Source", "Value": "Seconds"},
+        unit=style.SECONDS,
         empty="no source: see the exporter's dashboard",
     )
 
@@ -238,7 +242,7 @@ def _waiters() -> model.Panel:
         "River's sessions that wait for a lock",
         "By the operation that waits. The completer's is JobSetStateIfRunningMany.",
         Query(f"topk(15, {total(river('river_lock_waiters'), 'operation')} > 0)", "{{operation}}"),
-        unit=style.SESSIONS,
+        unit=style.COUNT,
         bars=True,
         stack=True,
         empty="none waits",

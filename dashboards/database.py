@@ -27,7 +27,7 @@ def dashboard() -> model.Dashboard:
             line(4, *((4, panel) for panel in _answers())),
             line(8, (8, _calls()), (8, _time_per_call()), (8, _busy()), title="Statements"),
             line(8, (8, _blocks_per_job()), (8, _rows_per_call()), (8, _cache())),
-            line(8, (8, _waits()), (8, _lock_waits()), (8, _waiters()), title="Sessions and locks"),
+            line(8, (6, _waits()), (6, _sessions()), (6, _lock_waits()), (6, _waiters()), title="Sessions and locks"),
             line(8, (6, _table_rows()), (6, _size()), (6, _per_row()), (6, _scans()), title="River's job table"),
             line(8, (6, _updates()), (6, _index_size()), (6, _index_use()), (6, _pending())),
             line(7, (6, _overdue()), (6, _held_back()), (6, _held_back_age()), (6, _last_vacuum()), title="Vacuum"),
@@ -160,7 +160,7 @@ def _rows_per_call() -> model.Panel:
         "Rows per call",
         "For the completer: jobs per batch. 5,000 is the most it sends.",
         Query(_by_operation(ratio(counted, total(rate(CALLS), "operation"))), "{{operation}}"),
-        unit=style.ROWS,
+        unit=style.COUNT,
     )
 
 
@@ -179,7 +179,7 @@ def _cache() -> model.Panel:
 
 
 def _waits() -> model.Panel:
-    seconds = river("river_session_seconds_total", 'state!~"idle"')
+    seconds = river("river_session_seconds_total", 'state!="idle"')
     return plot(
         "What River's sessions do",
         "Seconds per second that its sessions spend waiting, by the type of wait; CPU is no wait. Idle sessions are "
@@ -190,7 +190,7 @@ def _waits() -> model.Panel:
             '"wait_event_type", "CPU", "wait_event_type", "")',
             "{{wait_event_type}}",
         ),
-        unit=style.SESSIONS,
+        unit=style.COUNT,
         stack=True,
         colours={
             "CPU": style.CAUSES["execution"],
@@ -202,6 +202,23 @@ def _waits() -> model.Panel:
             "Timeout": style.QUIET,
         },
         empty="River's sessions were idle",
+    )
+
+
+def _sessions() -> model.Panel:
+    return plot(
+        "River's sessions",
+        "By state, as last sampled. Many idle in a transaction are connections that nobody else can use.",
+        Query(total(river("river_sessions"), "state"), "{{state}}"),
+        unit=style.COUNT,
+        stack=True,
+        colours={
+            "idle": style.QUIET,
+            "active": style.SERIES[0],
+            "idle in transaction": style.SERIES[4],
+            "idle in transaction (aborted)": style.SERIES[7],
+            "fastpath function call": style.SERIES[5],
+        },
     )
 
 
@@ -233,7 +250,7 @@ def _table_rows() -> model.Panel:
         "Rows",
         "Rows of river_job by the statistics; dead ones wait for vacuum.",
         Query(total(river("river_table_rows"), "kind"), "{{kind}}"),
-        unit=style.ROWS,
+        unit=style.COUNT,
         colours={"live": style.SERIES[0], "dead": style.SERIES[4]},
     )
 
@@ -307,12 +324,12 @@ def _index_use() -> model.Panel:
 
 def _pending() -> model.Panel:
     evicted = worst(rate(server("river_statements_deallocated_total")))
-    folded = worst(rate(server("river_statements_folded_total")))
+    folded = worst(rate(server("river_statements_folded_total")), "operation")
     return plot(
         "Statements that are not told apart",
         "Entries that pg_stat_statements evicted (raise pg_stat_statements.max), and statements counted as other.",
         Query(evicted, "evicted"),
-        Query(folded, "folded into other"),
+        Query(folded, "folded into {{operation}}"),
         unit=style.PER_SECOND,
     )
 

@@ -61,7 +61,7 @@ def panel(canvas: Canvas, box: Box, document: Document, series: Sequence[Drawn])
             facecolor=theme.panel, edgecolor=theme.border, linewidth=1,
         )
     )  # fmt: skip
-    canvas.write(box.x + PAD, box.y + 15, document["title"], size=9.5, weight="medium")
+    canvas.write(box.x + PAD, box.y + 15, document["title"], size=9.5)
     inner = Box(box.x + PAD, box.y + TITLE + 4, box.width - 2 * PAD, box.height - TITLE - PAD - 2)
     if not any(each.series.points for each in series):
         words = document["fieldConfig"]["defaults"]["noValue"]
@@ -122,9 +122,8 @@ def _scale(axes: Axes, document: Document, series: Sequence[Drawn]) -> None:
                 10 ** math.floor(math.log10(min(positive))), 10 ** math.ceil(math.log10(max(positive) * 1.01))
             )
         return
-    axes.set_ylim(bottom=0, top=defaults.get("max"))
-    if axes.get_ylim()[1] <= 0:
-        axes.set_ylim(0, 1)
+    top = max([axes.get_ylim()[1], defaults["custom"].get("axisSoftMax", 0)])
+    axes.set_ylim(0, defaults.get("max") or (top if top > 0 else 1))
 
 
 def _time_axes(canvas: Canvas, box: Box, document: Document) -> Axes:
@@ -243,7 +242,7 @@ def _number(canvas: Canvas, box: Box, document: Document, series: Sequence[Drawn
             _sparkline(canvas, part, each)
         middle = (part.x + part.width / 2, part.y + part.height / 2)
         size = _fit(words, part.width, 28)
-        canvas.write(*middle, words, size=size, colour=_ink(ground) if ground else "", ha="center", weight="medium")
+        canvas.write(*middle, words, size=size, colour=_ink(ground) if ground else "", ha="center")
 
 
 def _sparkline(canvas: Canvas, box: Box, series: Drawn) -> None:
@@ -278,7 +277,7 @@ def _table(canvas: Canvas, box: Box, document: Document, series: Sequence[Drawn]
     defaults = document["fieldConfig"]["defaults"]
     width = box.width / len(columns)
     for index, heading in enumerate(columns.values()):
-        canvas.write(box.x + index * width, box.y + 8, heading, size=8.5, colour=canvas.theme.faint, weight="medium")
+        canvas.write(box.x + index * width, box.y + 8, heading, size=8.5, colour=canvas.theme.faint)
     ordered = sorted(series, key=lambda each: each.last, reverse=document["options"]["sortBy"][0]["desc"])
     for row, each in enumerate(ordered[: int(box.height / 19) - 1]):
         y = box.y + 8 + (row + 1) * 19

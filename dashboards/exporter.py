@@ -3,8 +3,8 @@
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import style
+from dashboards.frame import column, line
 from dashboards.frame import dashboard as frame
-from dashboards.frame import line
 from dashboards.panels import number, plot, rows, states
 from dashboards.queries import DEFAULT_TOP, Query, pod, rate, river, worst
 
@@ -22,7 +22,7 @@ def dashboard() -> model.Dashboard:
         "Whether the exporters can be believed, and what they cost.",
         [
             line(4, *((4, panel) for panel in _answers())),
-            line(8, (8, _up()), (8, _leaders()), (8, _capabilities())),
+            line(8, (8, column((5, _up()), (3, _role()))), (8, _leaders()), (8, _capabilities())),
             line(8, (12, _success()), (12, _durations())),
             line(8, (8, _staleness()), (8, _lateness()), (8, _failures()), title="Collectors"),
             line(8, (6, _database_time()), (6, _memory()), (6, _cpu()), (6, _scrape()), title="Cost"),
@@ -100,6 +100,15 @@ def _up() -> model.Panel:
         "By exporter, and by the class of the reason where there is none.",
         Query(f"{INSTANCES}{worst(pod('river_up'), 'instance', 'reason')})", "{{instance}} {{reason}}"),
         words={"1": ("up", "good"), "0": ("down", "critical")},
+    )
+
+
+def _role() -> model.Panel:
+    return states(
+        "The server is",
+        "A standby cannot speak for River: what only a primary knows is missing then.",
+        Query(worst(pod("river_server_in_recovery"), "namespace", "job"), "{{namespace}} {{job}}"),
+        words={"0": ("primary", "good"), "1": ("standby", "warning")},
     )
 
 

@@ -251,4 +251,11 @@ def _annotations() -> list[model.AnnotationQuery]:
             "{{instance}} started, river-exporter {{version}}",
             moments=True,
         ),
+        _Annotation(
+            "Configuration",
+            style.QUIET,
+            f"{worst(server('river_exporter_config_last_reload_success_timestamp_seconds'), 'instance')} * 1000",
+            "{{instance}} loaded its configuration",
+            moments=True,
+        ),
     ]

@@ -25,9 +25,15 @@ def plot(
     legend: bool = True,
     table_legend: bool = False,
     maximum: float | None = None,
+    reach: float | None = None,
     logarithmic: bool = False,
 ) -> model.Panel:
-    """Lines over time, stacked areas, or bars; series named as in `style.LINES`, or `max`, are dashed lines."""
+    """Lines over time, stacked areas, or bars; series named as in `style.LINES`, or `max`, are dashed lines.
+
+    Args:
+        maximum: where the axis ends.
+        reach: what the axis reaches at least, so that little does not look like much.
+    """
     custom = timeseries.FieldConfig(
         draw_style=common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE,
         line_interpolation=common.LineInterpolation.STEP_AFTER if stack else common.LineInterpolation.LINEAR,
@@ -41,6 +47,7 @@ def plot(
         ),
         scale_distribution=fields.log() if logarithmic else None,
         axis_soft_min=None if logarithmic else 0,
+        axis_soft_max=reach,
         axis_placement=common.AxisPlacement.AUTO,
     )
     panel = fields.blank("timeseries", title, description, queries, unit, empty)
@@ -224,7 +231,7 @@ def rows(
         model.DataTransformerConfig(
             id_val="organize",
             options={
-                "excludeByName": {"Time": True},
+                "excludeByName": {"Time": True, "namespace": "namespace" not in columns},
                 "indexByName": {name: index for index, name in enumerate(columns)},
                 "renameByName": dict(columns),
             },

@@ -23,10 +23,12 @@ def dashboard() -> model.Dashboard:
         "Whether the completer gets a connection, and what the way to the database costs.",
         [
             line(4, *((4, panel) for panel in _answers())),
-            line(8, *((8, _connections(source)) for source in SIDES), (8, _acquire_latency()), title="Three sources"),
+            line(8, *((8, _connections(source)) for source in SIDES), (8, _acquires()), title="Three sources"),
             line(8, (8, _wait()), (8, _waits()), (8, _workers())),
             line(7, (8, _heat()), (8, _fullest()), (8, _canceled()), title="Waiting for a connection"),
-            line(7, (8, _roundtrip()), (8, _connect()), (8, _phases()), title="Network from the pods"),
+            line(
+                7, (6, _roundtrip()), (6, _connect()), (6, _phases()), (6, _failures()), title="Network from the pods"
+            ),
         ],
         variables=("schema", "instance"),
         window="1h",
@@ -110,13 +112,13 @@ def _connections(source: str) -> model.Panel:
     )
 
 
-def _acquire_latency() -> model.Panel:
+def _acquires() -> model.Panel:
+    took, acquires = pod("river_pool_acquire_seconds_sum"), pod("river_pool_acquire_seconds_count")
     return plot(
-        "To get a connection: 95 of 100 within",
-        "By what the pools tell of waits, and by the exporter's own acquire through River's address (on a logarithmic "
-        "scale).",
-        Query(quantile(0.95, pod("river_pool_acquire_seconds_bucket"), "source"), "{{source}}"),
-        Query(quantile(0.95, pod("river_exporter_acquire_seconds_bucket")), "exporter"),
+        "To get a connection",
+        "The mean, in the slowest pod, by what each source tells: pgxpool of acquires that found none idle, and the "
+        "exporter of its own through River's address (on a logarithmic scale).",
+        Query(worst(ratio(rate(took), rate(acquires)), "source"), "{{source}}"),
         Query(timeout(), "timeout"),
         unit=style.SECONDS,
         colours=style.SOURCES,
@@ -125,17 +127,15 @@ def _acquire_latency() -> model.Panel:
 
 
 def _wait() -> model.Panel:
-    wait = pod("river_pool_wait_seconds_total")
-    waits = pod("river_pool_acquire_waits_total")
     return plot(
-        "Wait of an acquire that had to wait",
-        "The mean over acquires that found no idle connection, in the slowest pod. Acquires that were served at once "
-        "are left out, and so are those that were cancelled.",
-        Query(worst(ratio(rate(wait), rate(waits)), "source"), "{{source}}"),
-        Query(worst(pod("river_pool_longest_wait_seconds"), "source"), "longest: {{source}}"),
+        "Longest wait for a connection",
+        "Of waits that go on, in the pod where it is longest; for PgBouncer the oldest client that waits.",
+        Query(worst(pod("river_pool_longest_wait_seconds"), "source"), "{{source}}"),
+        Query(worst(pod("river_pgbouncer_maxwait_seconds")), "pgbouncer now"),
+        Query(timeout(), "timeout"),
         unit=style.SECONDS,
-        colours={name: tint for source, tint in style.SOURCES.items() for name in (source, f"longest: {source}")},
-        empty="no acquire had to wait",
+        colours={**style.SOURCES, "pgbouncer now": style.SERIES[9]},
+        empty="no source tells",
     )
 
 
@@ -235,4 +235,16 @@ def _phases() -> model.Panel:
         unit=style.SECONDS,
         stack=True,
         colours=dict(zip(("tcp", "tls", "login", "query"), style.SERIES, strict=False)),
+    )
+
+
+def _failures() -> model.Panel:
+    failed = f"increase({pod('river_probe_failures_total')}[$__rate_interval])"
+    return plot(
+        "Probes without an answer",
+        "By reason, in the pod that has most.",
+        Query(worst(failed, "reason"), "{{reason}}"),
+        unit=style.COUNT,
+        bars=True,
+        stack=True,
     )

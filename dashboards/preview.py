@@ -46,7 +46,7 @@ def picture(document: Document, api: Api, window: Window, theme: str = "dark") -
     for panel in document["panels"]:
         box = _box(panel["gridPos"])
         if panel["type"] == "row":
-            canvas.write(box.x + 6, box.y + box.height / 2, f"▾ {panel['title']}", size=11, weight="medium")
+            canvas.write(box.x + 6, box.y + box.height / 2, f"▾ {panel['title']}", size=11)
         else:
             draw.panel(canvas, box, panel, drawn(panel, _answers(panel, api, window)))
     return figure

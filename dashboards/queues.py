@@ -3,8 +3,8 @@
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import style
+from dashboards.frame import column, line
 from dashboards.frame import dashboard as frame
-from dashboards.frame import line
 from dashboards.panels import gauges, number, plot, states
 from dashboards.queries import Query, increase, queue, rate, river, top_gauge, top_rate, total, worst
 
@@ -21,7 +21,13 @@ def dashboard() -> model.Dashboard:
             line(4, *((4, panel) for panel in _answers())),
             line(8, (8, _depth()), (8, _age()), (8, _throughput())),
             line(8, (8, _states()), (8, _finished()), (8, _workers())),
-            line(7, (8, _leader()), (8, _late()), (8, _paused()), title="Leader and maintenance"),
+            line(
+                7,
+                (8, column((3, _leader()), (4, _elections()))),
+                (8, _late()),
+                (8, _paused()),
+                title="Leader and maintenance",
+            ),
             line(6, (8, _stuck()), (8, _clients()), (8, _migration())),
         ],
         variables=("schema", "queue"),
@@ -72,7 +78,7 @@ def _answers() -> list[model.Panel]:
         number(
             "Queues paused",
             "Somebody paused them and has to resume them.",
-            Query(f"count({worst(queue('river_queue_paused_seconds'), 'schema', 'queue')})", "paused"),
+            Query(f"count({worst(queue('river_queue_paused_seconds'), 'schema', 'queue')} > 0) or vector(0)", "paused"),
             unit=style.COUNT,
             empty="none",
             steps={0: "good", 1: "warning"},
@@ -95,7 +101,7 @@ def _depth() -> model.Panel:
         "Jobs available, by queue",
         "The ten deepest queues of this window; the others together.",
         Query(top_gauge(queue("river_jobs", 'state="available"'), "queue", over=("state",)), "{{queue}}"),
-        unit=style.JOBS,
+        unit=style.COUNT,
         stack=True,
     )
 
@@ -126,7 +132,7 @@ def _states() -> model.Panel:
         "States that a job can leave; finished jobs are not counted here, which would cost as much as there are (on a "
         "logarithmic scale).",
         Query(total(queue("river_jobs"), "state", over=("queue",)), "{{state}}"),
-        unit=style.JOBS,
+        unit=style.COUNT,
         colours=style.JOB_STATES,
         logarithmic=True,
     )
@@ -162,6 +168,18 @@ def _leader() -> model.Panel:
     )
 
 
+def _elections() -> model.Panel:
+    changes = total(f"increase({river('river_leader_changes_total')}[$__rate_interval])", "schema")
+    return plot(
+        "Elections",
+        "New leaders. One at each deploy is normal; many are a leader that can't renew its lease.",
+        Query(changes, "{{schema}}"),
+        unit=style.COUNT,
+        bars=True,
+        legend=False,
+    )
+
+
 def _late() -> model.Panel:
     return plot(
         "Maintenance late by",
@@ -172,7 +190,7 @@ def _late() -> model.Panel:
 
 
 def _paused() -> model.Panel:
-    paused = worst(queue("river_queue_paused_seconds"), "schema", "queue")
+    paused = f"{worst(queue('river_queue_paused_seconds'), 'schema', 'queue')} > 0"
     return gauges(
         "Paused queues",
         "For how long; the twenty that are paused longest.",
@@ -188,7 +206,7 @@ def _stuck() -> model.Panel:
         "Stuck jobs",
         "Running, with nobody working on them or for longer than their kind ever takes; the rescuer takes them later.",
         Query(total(river("river_jobs_stuck"), "reason"), "{{reason}}"),
-        unit=style.JOBS,
+        unit=style.COUNT,
         colours={"client_gone": style.SERIES[4], "too_long": style.SERIES[1]},
     )
 

@@ -13,9 +13,6 @@ BYTES_PER_SECOND = "Bps"
 COUNT = "short"
 PER_SECOND = "suffix: /s"
 JOBS_PER_SECOND = "suffix: jobs/s"
-JOBS = "suffix: jobs"
-SESSIONS = "suffix: sessions"
-ROWS = "suffix: rows"
 """Units by Grafana's ids; `suffix:` is Grafana's custom unit."""
 
 UNITS = (
@@ -26,9 +23,6 @@ UNITS = (
     COUNT,
     PER_SECOND,
     JOBS_PER_SECOND,
-    JOBS,
-    SESSIONS,
-    ROWS,
 )
 """Every unit a panel may have."""
 
