@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from exporter.collectors import classes
 from exporter.config import load
 from exporter.context import Context
 from exporter.database import Database
+from exporter.demo.process import wait_for
 from exporter.election import Election
 from exporter.metric import Buckets, Totals
 from exporter.snapshot import Snapshot
@@ -73,12 +75,23 @@ class Exporter:
                 found.setdefault(metric.name, {})[labels] = value
         return found
 
+    def until(self, name: str, condition: Callable[[Values], object], what: str, timeout: float = 20) -> Values:
+        """Run a collector until what it says meets the condition, and return that."""
+
+        def met() -> Values | None:
+            found = self.run(name)
+            return found if condition(found) else None
+
+        return wait_for(met, timeout, what, interval=0.1)
+
     def __enter__(self) -> Self:
         self.run("target")
-        self.run("election")
+        wait_for(lambda: self.run("election") and self.context.led(), 10, "the lock of the exporter before")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for lease in self.context.leases.values():
+            lease.give_up()
         self.context.database.close()

@@ -112,6 +112,8 @@ class StatementsCollector(DatabaseCollector):
         schema = "" if operation == OTHER.operation else statement.schema or self.context.target.default or ""
         calls, seconds, rows, *blocks = rise
         self._calls.add(calls, schema, operation)
+        if calls and schema in self.context.target.schemas:
+            self.context.watch(schema).heard[operation] = self.context.clock()
         self._seconds.add(seconds, schema, operation)
         self._rows.add(rows, schema, operation)
         for source, count in zip(SOURCES, blocks, strict=True):

@@ -1,0 +1,151 @@
+"""River itself: its leader, its clients and how many jobs they may run and do, paused queues, the migration.
+
+Facts (River v0.16 to v0.51): the leader renews its lease of 15 s every 5 s, with a limit of 5 s, so it fails before the
+completer does. Open-source River never fills river_client and river_client_queue, and v0.48 drops them: empty says
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.collector import SchemaCollector
+from exporter.context import Context
+from exporter.database import Session
+from exporter.metric import Counter, Sample, counter, gauge
+from exporter.queues import Queues
+from exporter.watch import Peak
+
+LEADER = gauge("river_leader_present", "1 when a River client holds an unexpired lease as leader", "schema")
+LEASE = gauge("river_leader_lease_seconds", "What is left of the leader's lease, negative once it expired", "schema")
+ELECTED = gauge("river_leader_elected_timestamp_seconds", "When the leader was elected, Unix time", "schema")
+CHANGES = counter("river_leader_changes_total", "Elections seen after the first", "schema")
+WORKERS = gauge(
+    "river_workers_max",
+    "Jobs that River's clients may run at once: configured, by River's tables, or the most seen within an hour",
+    "schema",
+)
+RUNNING = gauge("river_workers_running", "Most jobs marked running at once within the window", "schema")
+CLIENTS = gauge("river_clients", "Clients alive by River's own tables, else those with a running job", "schema")
+BACKLOG = gauge(
+    "river_completer_backlog_jobs", "Jobs marked running beyond what clients may run: finished or lost", "schema"
+)
+PAUSED = gauge("river_queue_paused_seconds", "How long the queue has been paused, 0 when it is not", "schema", "queue")
+MIGRATION = gauge("river_migration_version", "Newest migration of River's main line", "schema")
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Leader:
+    leader: str
+    elected: float
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    queue: str
+    paused: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Migration:
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    running: int
+    clients: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    clients: int | None
+    workers: int | None
+
+
+class _Schema:
+    """What is kept of one schema between two readings."""
+
+    def __init__(self, window: float) -> None:
+        self.leader: tuple[str, float] | None = None
+        self.queues = Queues()
+        self.running = Peak(window)
+        self.hour = Peak(HOUR)
+
+
+class RiverCollector(SchemaCollector):
+    """Reads River's small tables and counts what runs."""
+
+    name = "river"
+    interval = 5.0
+    needs = ("river_job",)
+    metrics = (LEADER, LEASE, ELECTED, CHANGES, WORKERS, RUNNING, CLIENTS, BACKLOG, PAUSED, MIGRATION)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._schemas: dict[str, _Schema] = {}
+        self._changes = Counter(CHANGES)
+
+    def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
+        """Each part that the role may see."""
+        kept = self._schemas.get(schema)
+        if kept is None:
+            kept = self._schemas[schema] = _Schema(self.context.config.window)
+        yield from self._workers(session, schema, kept)
+        if self.context.capable("river_leader"):
+            yield from self._leader(session, schema, kept)
+        if self.context.capable("river_queue"):
+            yield from self._queues(session, schema, kept)
+        if self.context.capable("river_migration"):
+            (migration,) = session.rows(_Migration, "river_migration", schema=schema)
+            if migration.version is not None:
+                yield MIGRATION.sample(migration.version, schema)
+
+    def _leader(self, session: Session, schema: str, kept: _Schema) -> Iterator[Sample]:
+        rows = session.rows(_Leader, "river_leader", schema=schema)
+        self._changes.add(0, schema)
+        for row in rows:
+            term = (row.leader, row.elected)
+            if kept.leader not in (None, term):
+                self._changes.add(1, schema)
+            kept.leader = term
+            yield LEASE.sample(row.lease, schema)
+            yield ELECTED.sample(row.elected, schema)
+        yield LEADER.sample(float(any(row.lease > 0 for row in rows)), schema)
+        yield from (sample for sample in self._changes.samples() if sample.labels == (schema,))
+
+    def _queues(self, session: Session, schema: str, kept: _Schema) -> Iterator[Sample]:
+        limit = self.context.config.limits.queues
+        longest: dict[str, float] = {}
+        for row in session.rows(_Queue, "river_queues", schema=schema):
+            label = kept.queues.label(row.queue, limit)
+            longest[label] = max(longest.get(label, 0.0), row.paused or 0.0)
+        for queue, seconds in longest.items():
+            yield PAUSED.sample(seconds, schema, queue)
+
+    def _workers(self, session: Session, schema: str, kept: _Schema) -> Iterator[Sample]:
+        now = self.context.clock()
+        (row,) = session.rows(_Running, "river_running", schema=schema)
+        kept.running.see(now, row.running)
+        if not self._stalled(schema):
+            kept.hour.see(now, row.running)
+        clients = None
+        if self.context.capable("river_client"):
+            (clients,) = session.rows(_Clients, "river_clients", schema=schema)
+        yield CLIENTS.sample((clients and clients.clients) or row.clients, schema)
+        known = self.context.config.river.workers or (clients.workers if clients else None)
+        if known:
+            yield BACKLOG.sample(max(0, row.running - known), schema)
+        if workers := known or kept.hour.value(now):
+            yield WORKERS.sample(workers, schema)
+        yield RUNNING.sample(kept.running.value(now) or 0.0, schema)
+
+    def _stalled(self, schema: str) -> bool:
+        """Whether jobs may be marked running that are finished: such a peak says nothing of the workers."""
+        watch = self.context.watch(schema)
+        late = watch.lag.worst_seconds if watch.lag else None
+        return (late or 0.0) > 1.0 or bool(watch.completions and watch.completions.seconds)
