@@ -9,6 +9,7 @@ from typing import Protocol, Unpack
 import psycopg
 import pytest
 
+from exporter.demo.exporter import Exporter, Options
 from exporter.demo.postgres import Postgres
 from exporter.demo.river import Load, River, Version, migrate
 from exporter.setup_sql import render
@@ -32,6 +33,13 @@ class Database:
     def connect(self) -> psycopg.Connection:
         """Open a superuser's session in autocommit mode."""
         return self.server.connect(self.name)
+
+
+class StartExporter(Protocol):
+    """Start an exporter that is stopped at the end of the test, on the test's database with the role's rights."""
+
+    def __call__(self, **options: Unpack[Options]) -> Exporter:
+        """Return the exporter once it answers; the options are those of `Exporter`."""
 
 
 class StartRiver(Protocol):
@@ -100,5 +108,16 @@ def river(database: Database, river_version: Version) -> Iterator[StartRiver]:
         def start(url: str | None = None, **load: Unpack[Load]) -> River:
             worker = River(url or database.superuser_url, version=river_version, **load)
             return workers.enter_context(worker)
+
+        yield start
+
+
+@pytest.fixture
+def exporter(database: Database) -> Iterator[StartExporter]:
+    """Yield a function that starts exporters as processes of their own."""
+    with ExitStack() as processes:
+
+        def start(**options: Unpack[Options]) -> Exporter:
+            return processes.enter_context(Exporter(database.exporter_url, **options))
 
         yield start

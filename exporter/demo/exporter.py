@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -40,43 +40,42 @@ class Metrics:
         return max((each.value for each in self.samples(name, **labels)), default=None)
 
 
+class Options(TypedDict, total=False):
+    """How an exporter is set up, beside the database it samples."""
+
+    river_url: str
+    """The address River itself uses, if it is another."""
+    metrics_urls: Sequence[str]
+    """Where River's process exposes its pool."""
+    settings: Mapping[str, str]
+    """Further configuration by dotted key, as ``{"river.timeout": "10s"}``."""
+    arguments: Sequence[str | Path]
+    """Further arguments, such as ``--config.file``."""
+    port: int
+    """Where it listens on 127.0.0.1; a free one if not given."""
+
+
 class Exporter:
     """``python -m exporter``; a context manager. Addresses go by environment, not by argv."""
 
     host = "127.0.0.1"
 
-    def __init__(
-        self,
-        database_url: str,
-        *,
-        river_url: str | None = None,
-        metrics_urls: Sequence[str] = (),
-        settings: Mapping[str, str] | None = None,
-        arguments: Sequence[str | Path] = (),
-        port: int | None = None,
-    ) -> None:
-        """Describe an exporter; nothing is started yet.
-
-        Args:
-            database_url: What is sampled, of the least-privilege role.
-            river_url: The address River itself uses, if it is another.
-            metrics_urls: Where River's process exposes its pool.
-            settings: Further configuration by dotted key, as ``{"river.timeout": "10s"}``.
-            arguments: Further arguments, such as ``--config.file``.
-            port: Where it listens on 127.0.0.1; a free one if not given.
-        """
-        self.port = port or free_port()
+    def __init__(self, database_url: str, **options: Unpack[Options]) -> None:
+        """Describe an exporter of that database, with the least-privilege role's URL; nothing is started yet."""
+        self.port = options.get("port") or free_port()
         configured = {
             "database.url": database_url,
             "web.listen_address": f"{self.host}:{self.port}",
-            **({"river.url": river_url} if river_url else {}),
-            **({"river.metrics_urls": ",".join(metrics_urls)} if metrics_urls else {}),
-            **(settings or {}),
+            "river.url": options.get("river_url", ""),
+            "river.metrics_urls": ",".join(options.get("metrics_urls", ())),
+            **options.get("settings", {}),
         }
-        variables = {variable(key): value for key, value in configured.items()}
+        variables = {variable(key): value for key, value in configured.items() if value}
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.server = Server(
-            "exporter", [sys.executable, "-m", "exporter", *arguments], env={**variables, "PYTHONPATH": path}
+            "exporter",
+            [sys.executable, "-m", "exporter", *options.get("arguments", ())],
+            env={**variables, "PYTHONPATH": path},
         )
 
     @property
