@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import logging
 import re
+import resource
 import socket
 import ssl
 import threading
@@ -350,6 +351,70 @@ class TestConnections:
             assert _ask(running, "/metrics").status == 200
             release.set()
             assert client.getresponse().read() == b"done"
+
+    def test_when_all_are_being_answered_a_further_client_is_turned_away(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its connection is closed at once, and there is room again when one is done."""
+        monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+        busy, release = threading.Semaphore(0), threading.Event()
+
+        def page() -> str:
+            busy.release()
+            release.wait(30)
+            return "done"
+
+        running = start(status_page=page)
+        with closing(_connect(running)) as one, closing(_connect(running)) as two:
+            for client in (one, two):
+                client.request("GET", "/")
+                assert busy.acquire(timeout=20)
+            with _socket(running) as third:
+                assert third.recv(1) == b""
+            release.set()
+            assert one.getresponse().read() == two.getresponse().read() == b"done"
+        wait_for(lambda: running._threads == 0, 10, "both to end")
+        assert _ask(running, "/metrics").status == 200
+
+    def test_without_free_file_descriptors_it_waits_and_says_so_once(
+        self, start: Start, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The client that is waiting is answered when there are some again."""
+        running = start()
+        host, _, port = running.address.rpartition(":")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with closing(socket.socket()) as client:
+            client.settimeout(20)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+            try:
+                client.connect((host, int(port)))
+                left_out = running._failures._keys
+                wait_for(lambda: left_out.get("cannot accept a connection", (0, 0))[1] > 2, 10, "more failures")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            client.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+        assert caplog.messages.count("cannot accept a connection") == 1
+
+    def test_without_a_thread_the_client_is_turned_away(
+        self, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And the server goes on."""
+
+        class NoThread(threading.Thread):
+            """A thread that the system does not give."""
+
+            def start(self) -> None:
+                """Fail as Python does."""
+                raise RuntimeError("can't start new thread")
+
+        running = start()
+        with monkeypatch.context() as patched:
+            patched.setattr(threading, "Thread", NoThread)
+            with _socket(running) as client:
+                assert client.recv(1) == b""
+        wait_for(lambda: "cannot start a thread for a connection" in caplog.messages, 10, "the warning")
+        assert _ask(running, "/metrics").status == 200
 
 
 class TestStopping:
