@@ -1,0 +1,54 @@
+"""Writes what is made of the alerts' source: `python -m alerts.generate`; `--check` only sees whether it is current.
+
+- `config/alerts.yaml`: rules for a Prometheus server;
+- `config/alerts_test.yaml`: their unit tests, for promtool;
+- `helm/river-exporter/files/alerts.yaml`: the same rules with `${Alert.threshold}`, `${runbooks}` and `${grafana}` left
+  in place, for the chart to replace; `alert-thresholds.yaml` beside it has the defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from alerts import cases, render
+from alerts.source import Source, load
+
+ROOT = Path(__file__).parent.parent
+CHART = Path("helm/river-exporter/files")
+
+
+def outputs(source: Source) -> Mapping[Path, str]:
+    """The text of every generated file, by its path below the project's folder."""
+    return {
+        Path("config/alerts.yaml"): render.rules(source, render.defaults(source)),
+        Path("config/alerts_test.yaml"): cases.render(source),
+        CHART / "alerts.yaml": render.rules(source, render.placeholders(source)),
+        CHART / "alert-thresholds.yaml": render.thresholds(source),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the files, or with `--check` name those that are not current; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m alerts.generate", description="Generate the alert rules.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not current")
+    check = parser.parse_args(arguments).check
+    stale = 0
+    for path, text in outputs(load()).items():
+        file = ROOT / path
+        if file.exists() and file.read_text(encoding="utf-8") == text:
+            continue
+        stale += 1
+        if check:
+            print(f"{path} is not current: run `make generate`", file=sys.stderr)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            print(path)
+    return int(check and stale > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
