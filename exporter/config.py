@@ -20,6 +20,8 @@ from msgspec import Meta, Struct
 
 from exporter.collectors import names as collector_names
 from exporter.errors import ConfigError
+from exporter.masking import mask
+from exporter.yamlfile import YamlFile
 
 PREFIX = "RIVER_EXPORTER_"
 # Variables of the prefix that are no configuration keys: the demo's cache folder, the file's own path.
@@ -175,16 +177,17 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     Raises:
         ConfigError: something is unknown, of the wrong type, out of range or unreadable.
     """
-    source = _File.read(path) if path else _File("", {}, {})
-    tree = source.tree
-    for key, text in _environment(environment).items():
-        _put(tree, key, _scalar(key, text), overwrite=False)
+    source = _Source(YamlFile.read(path, "configuration file") if path else None)
+    given = {key: text for key, text in _environment(environment).items() if not source.has(key)}
+    for key, text in given.items():
+        _put(source.tree, key, _scalar(key, text))
+        source.variables[key] = variable(key)
     for key, value in (flags or {}).items():
-        _put(tree, key, value, overwrite=True)
+        _put(source.tree, key, value)
     try:
-        config = msgspec.convert(tree, Config, dec_hook=_decode, strict=False)
+        config = msgspec.convert(source.tree, Config, dec_hook=_decode, strict=False)
     except msgspec.ValidationError as error:
-        raise _explain(error, source, environment) from None
+        raise _explain(error, source) from None
     _check(config, source)
     return config
 
@@ -210,58 +213,41 @@ def dump(config: Config) -> str:
     return text
 
 
-def mask(url: str) -> str:
-    """An address fit to be shown: its password, wherever it stands, is replaced."""
-    url = re.sub(r"(://[^:/@\s]*:)(.*)(@)", r"\1******\3", url)
-    return re.sub(r"(?i)\b((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", r"\1******", url)
+class _Source:
+    """What is to be validated, and where each of its keys came from.
 
+    Attributes:
+        tree: the file's mapping, completed from the environment and the flags.
+        variables: the variable of each key that the environment gave.
+    """
 
-class _File:
-    """A parsed YAML file that knows on which line each key stands."""
+    def __init__(self, file: YamlFile | None) -> None:
+        self._file = file
+        self.tree: dict[str, Any] = file.tree if file else {}
+        self.variables: dict[str, str] = {}
 
-    def __init__(self, path: str, tree: dict[str, Any], lines: dict[str, int]) -> None:
-        self.path, self.tree, self.lines = path, tree, lines
+    def has(self, key: str) -> bool:
+        """Whether the file gives a key a value; an address is given by its `url` as well as by its `url_file`."""
+        section, _, last = key.rpartition(".")
+        names = ("url", "url_file") if last in {"url", "url_file"} else (last,)
+        return any(self.value(f"{section}.{name}".lstrip(".")) is not None for name in names)
 
-    @classmethod
-    def read(cls, path: Path) -> _File:
-        """Read and parse; raises ConfigError naming file and line."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ConfigError(f"{path}: cannot read the configuration file: {reason}") from None
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-            lines = dict(_positions(root, "", str(path)))
-            tree = yaml.safe_load(text)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
-        except yaml.YAMLError:
-            raise ConfigError(f"{path}: not valid YAML") from None
-        if not isinstance(tree, dict | None):
-            raise ConfigError(f"{path}:1: a configuration is a mapping of keys, see config/exporter.yaml")
-        return cls(str(path), tree or {}, lines)
+    def value(self, key: str) -> Any:
+        """What stands at a key, which may end in `[0]`; None where nothing does."""
+        found: Any = self.tree
+        for name in re.findall(r"[^.\[\]]+", key):
+            if isinstance(found, list):
+                found = found[int(name)] if name.isdigit() and int(name) < len(found) else None
+            else:
+                found = found.get(name) if isinstance(found, dict) else None
+        return found
 
-    def where(self, key: str) -> str:
-        """`file:line: ` of a key, or of the nearest key above it."""
-        while key and key not in self.lines:
-            key = key.rpartition(".")[0]
-        return f"{self.path}:{self.lines[key]}: " if key else f"{self.path}: " if self.path else ""
-
-
-def _positions(node: yaml.Node | None, prefix: str, path: str) -> Iterator[tuple[str, int]]:
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for name, value in node.value:
-        key = f"{prefix}{name.value}"
-        line = name.start_mark.line + 1
-        if key in seen:
-            raise ConfigError(f"{path}:{line}: {key} stands twice; keep one")
-        seen.add(key)
-        yield key, line
-        yield from _positions(value, f"{key}.", path)
+    def named(self, key: str) -> str:
+        """A key as a message names it: `file:line: key`, or the variable that gave it."""
+        whole = key.partition("[")[0]
+        if whole in self.variables:
+            return self.variables[whole]
+        return f"{self._file.where(whole) if self._file else ''}{key}"
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -288,7 +274,7 @@ def _scalar(key: str, text: str) -> Any:
     return text
 
 
-def _put(tree: dict[str, Any], key: str, value: Any, *, overwrite: bool) -> None:
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     for parent in parents:
         below = tree.get(parent)
@@ -297,8 +283,7 @@ def _put(tree: dict[str, Any], key: str, value: Any, *, overwrite: bool) -> None
         if not isinstance(below, dict):
             return  # the file has something else there, which validation names
         tree = below
-    if overwrite or tree.get(last) is None:
-        tree[last] = value
+    tree[last] = value
 
 
 def _decode(kind: type, value: Any) -> Any:
@@ -324,16 +309,56 @@ def _as_written(kind: Any) -> Any:
     return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True, frozen=True, kw_only=True)
 
 
-def _explain(error: msgspec.ValidationError, source: _File, environment: Mapping[str, str]) -> ConfigError:
-    message, _, path = str(error).partition(" - at `$")
-    key = path.rstrip("`").lstrip(".").replace("[...]", "")
+_WORDS = {
+    "`array`": "a list",
+    "`bool`": "true or false",
+    "`float`": "a number",
+    "`int`": "a whole number",
+    "`object`": "a mapping of keys",
+    "`str`": "text",
+    "`array | null`": "a list",
+    "`float | null`": "a number",
+    "`int | null`": "a whole number",
+    "`str | null`": "text",
+}
+"""What msgspec calls by the names of types."""
+
+
+def _explain(error: msgspec.ValidationError, source: _Source) -> ConfigError:
+    """The key, what stands there, and what may."""
+    message, _, path = str(error).partition(" - at `")
+    if path.startswith("key`"):
+        key = next(_no_texts(source.tree, ""))
+        return ConfigError(f"{source.named(key)}: no such key; config/exporter.yaml lists the keys")
+    key = path.rstrip("`").removeprefix("$").lstrip(".")
     if unknown := re.search(r"unknown field `(.+)`", message):
         name = f"{key}.{unknown[1]}".lstrip(".")
-        return ConfigError(f"{source.where(name)}{name}: no such key{_nearest(name, keys())}")
-    where = source.where(key)
-    if variable(key) in environment and key not in source.lines:
-        where, key = "", variable(key)
-    return ConfigError(f"{where}{key}: {message[:1].lower()}{message[1:]}")
+        return ConfigError(f"{source.named(name)}: no such key{_nearest(name, keys())}")
+    if message.startswith("Expected"):
+        wanted = message.partition(", got")[0].removeprefix("Expected ")
+        for word, meaning in _WORDS.items():
+            wanted = wanted.replace(word, meaning)
+        message = f"{_shown(source.value(key))}; expected {wanted}"
+    elif message.startswith("Invalid enum value"):
+        message = f"{_shown(source.value(key))}; expected one of {', '.join(get_args(keys()[key]))}"
+    return ConfigError(f"{source.named(key)}: {message}")
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: never a secret, never long."""
+    if value is None:
+        return "empty"
+    text = mask(f"{value!r}")
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _no_texts(tree: Any, prefix: str) -> Iterator[str]:
+    """Keys that YAML reads as something else than text."""
+    if isinstance(tree, dict):
+        for name, below in tree.items():
+            if not isinstance(name, str):
+                yield f"{prefix}{name}"
+            yield from _no_texts(below, f"{prefix}{name}.")
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
@@ -346,27 +371,31 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
     return "; config/exporter.yaml lists the keys"
 
 
-def _check(config: Config, source: _File) -> None:
+def _check(config: Config, source: _Source) -> None:
     """What no single key can tell."""
     for section in ("database", "river", "pgbouncer"):
         endpoint: Endpoint = getattr(config, section)
         if endpoint.url and endpoint.url_file:
-            raise ConfigError(f"{source.where(section)}{section}: url and url_file are both set; keep one")
+            both = f"{source.named(f'{section}.url_file')} and {source.named(f'{section}.url')}"
+            raise ConfigError(f"{both} are both set; keep one")
     if config.thresholds.warning >= config.thresholds.critical:
         raise ConfigError(
-            f"{source.where('thresholds')}thresholds.warning: {config.thresholds.warning:g} is not below "
+            f"{source.named('thresholds.warning')}: {config.thresholds.warning:g} is not below "
             f"thresholds.critical, {config.thresholds.critical:g}"
         )
     for url in config.river.metrics_urls:
         if not re.match(r"https?://[^/]+", url):
-            key = "river.metrics_urls"
-            raise ConfigError(f"{source.where(key)}{key}: {mask(url)!r} is no http:// or https:// address")
+            raise ConfigError(
+                f"{source.named('river.metrics_urls')}: {mask(url)!r} is no http:// or https:// address, such as "
+                "http://127.0.0.1:8080/metrics"
+            )
     for pattern in ("application_name", "user"):
         try:
             re.compile(getattr(config.river.sessions, pattern) or "")
         except re.error as error:
             key = f"river.sessions.{pattern}"
-            raise ConfigError(f"{source.where(key)}{key}: not a regular expression: {error}") from None
+            text = getattr(config.river.sessions, pattern)
+            raise ConfigError(f"{source.named(key)}: {text!r} is not a regular expression: {error}") from None
 
 
 def _leaves(kind: Any, prefix: str) -> Iterator[tuple[str, Any]]:
