@@ -51,9 +51,8 @@ class Server:
         parse(listen_address)
         self._listen_address = self._address = listen_address
         self._site = Site(Router(routes), WebConfigFile(web_config), PasswordChecker())
-        self._listener: socket.socket | None = None
         self._wake, self._woken = socket.socketpair()
-        self._thread = threading.Thread(target=self._accept_loop, name="http", daemon=True)
+        self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
         self._open: set[Connection] = set()
         self._threads = 0
@@ -70,8 +69,12 @@ class Server:
         Raises:
             ConfigError: the address is in use, not this machine's, or does not resolve.
         """
-        self._listener = listen(self._listen_address)
-        self._address = shown(self._listener)
+        listener = listen(self._listen_address)
+        self._address = shown(listener)
+        selector = selectors.DefaultSelector()
+        selector.register(listener, selectors.EVENT_READ)
+        selector.register(self._woken, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._accept_loop, args=(listener, selector), name="http", daemon=True)
         config = self._site.web_config.current()
         tls, users = config.tls is not None, len(config.users)
         log.kv(_log, logging.INFO, "listening", address=self._address, tls=tls, users=users)
@@ -85,7 +88,7 @@ class Server:
         """Accept no more, let requests that are being answered finish within `timeout` seconds, and end the rest."""
         self._site.stopping.set()
         self._wake.close()
-        if self._thread.is_alive():
+        if self._thread:
             self._thread.join()
         self._woken.close()
         deadline = time.monotonic() + timeout
@@ -98,12 +101,8 @@ class Server:
                 each.abort()
         self._site.passwords.close()
 
-    def _accept_loop(self) -> None:
-        listener = self._listener
-        assert listener is not None  # noqa: S101 - start() sets it before the thread begins
-        with listener, selectors.DefaultSelector() as selector:
-            selector.register(listener, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
+    def _accept_loop(self, listener: socket.socket, selector: selectors.BaseSelector) -> None:
+        with listener, selector:
             while not self._site.stopping.is_set():
                 selector.select()
                 if self._site.stopping.is_set():

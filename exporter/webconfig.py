@@ -14,6 +14,7 @@ import difflib
 import logging
 import re
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -47,6 +48,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "http_server_config": ("http2", "headers"),
     "http_server_config.headers": tuple(HEADERS),
 }
+# What failed is tried again, as its reason may lie outside the files: no free file descriptor, say.
+_RETRY_SECONDS = 10.0
 # How YAML writes nothing.
 _NOTHING = ("", "~", "null")
 
@@ -100,6 +103,7 @@ class WebConfigFile:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._error, self._retry_at = "", 0.0
         self._current = load(path) if path else WebConfig()
         self._seen = _signature(path, self._current.files)
 
@@ -110,7 +114,8 @@ class WebConfigFile:
             return current
         seen = _signature(self._path, current.files)
         # While one thread reads, the others go on with what was.
-        if seen != self._seen and self._lock.acquire(blocking=False):
+        due = seen != self._seen or (self._error and time.monotonic() >= self._retry_at)
+        if due and self._lock.acquire(blocking=False):
             try:
                 self._reload(self._path, seen)
             finally:
@@ -124,8 +129,11 @@ class WebConfigFile:
             new = load(path)
             _keep_protection(path, self._current, new)
         except ConfigError as error:
-            log.kv(_log, logging.ERROR, "web configuration not reloaded, the old one stays", err=error)
+            if str(error) != self._error:
+                log.kv(_log, logging.ERROR, "web configuration not reloaded, the old one stays", err=str(error))
+            self._error, self._retry_at = str(error), time.monotonic() + _RETRY_SECONDS
             return
+        self._error = ""
         if new.files != self._current.files:
             self._seen = _signature(path, new.files)
         self._current = new

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.client
 import logging
+import os
 import re
 import resource
 import socket
@@ -14,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +119,23 @@ def _certificate(client: http.client.HTTPConnection) -> object:
 
 def _basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+@contextmanager
+def _no_free_descriptor() -> Iterator[None]:
+    """Take all file descriptors that this process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 100, hard))
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for each in taken:
+            os.close(each)
 
 
 class TestPages:
@@ -382,16 +400,12 @@ class TestConnections:
         """The client that is waiting is answered when there are some again."""
         running = start()
         host, _, port = running.address.rpartition(":")
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with closing(socket.socket()) as client:
             client.settimeout(20)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
-            try:
+            with _no_free_descriptor():
                 client.connect((host, int(port)))
                 left_out = running._failures._keys
                 wait_for(lambda: left_out.get("cannot accept a connection", (0, 0))[1] > 2, 10, "more failures")
-            finally:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             client.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
         assert caplog.messages.count("cannot accept a connection") == 1

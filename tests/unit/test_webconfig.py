@@ -281,3 +281,22 @@ def test_a_file_that_vanished_keeps_the_old_and_its_return_is_noticed(folder: Pa
     assert set(file.current().users) == {"alice"}
     _config(folder, f"basic_auth_users:\n  bob: {HASH}\n")
     assert set(file.current().users) == {"bob"}
+
+
+def test_a_reading_that_failed_for_a_passing_reason_is_tried_again(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no change of the file to announce it; the failure is logged once."""
+    file = WebConfigFile(_config(folder, f"basic_auth_users:\n  alice: {HASH}\n"))
+    monkeypatch.setattr("exporter.webconfig._RETRY_SECONDS", 0.0)
+    _config(folder, f"basic_auth_users:\n  bob: {HASH}\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", _fail)
+        for _ in range(3):
+            assert set(file.current().users) == {"alice"}
+    assert [each.levelno for each in caplog.records] == [logging.ERROR]
+    assert set(file.current().users) == {"bob"}
+
+
+def _fail(*_: object, **__: object) -> str:
+    raise OSError(24, "Too many open files")
