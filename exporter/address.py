@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import quote, unquote
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -16,9 +16,14 @@ from exporter.errors import ConfigError
 
 _PGX_ONLY = re.compile(
     r"pool_(max|min)_.*|pool_health_check_period|default_query_exec_mode|(statement|description)_cache_capacity"
-    r"|min_read_buffer_size"
+    r"|min_read_buffer_size|search_path|timezone|(statement|lock|idle_in_transaction_session)_timeout"
 )
-"""Parameters of pgx and pgxpool (pgx 5, `ParseConfig`) that River's own URL may carry and libpq refuses."""
+"""Parameters of pgx, pgxpool and the server (pgx 5, `ParseConfig`) that River's own URL may carry and libpq refuses."""
+
+_PAIR = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)", re.DOTALL)
+"""One parameter of a connection string (manual, "Keyword/Value Connection Strings")."""
+
+_UNKNOWN = re.compile(r'invalid (?:URI query parameter|connection option):? "(\w+)"')
 
 _SCHEMES = ("postgres:", "postgresql:")
 _HINT = "percent-encode special characters of user and password (@ is %40, : is %3A, / is %2F, % is %25)"
@@ -49,7 +54,9 @@ class Address:
         text, settings = without_pgx(url)
         try:
             found = {name: str(value) for name, value in conninfo_to_dict(text).items() if value is not None}
-        except ProgrammingError:
+        except ProgrammingError as error:
+            if (unknown := _UNKNOWN.search(str(error))) and "@" not in text.rpartition("?")[2]:
+                raise ConfigError(f"{source}: libpq has no parameter {unknown[1]}; take it out") from None
             raise ConfigError(f"{source}: not a connection URL or libpq connection string; {_HINT}") from None
         if text.startswith(_SCHEMES):
             _refuse_mangled(source, found)
@@ -149,25 +156,30 @@ def _settings(config: Config) -> str:
 
 
 def without_pgx(url: str) -> tuple[str, dict[str, str]]:
-    """A URL without pgx's own parameters and run-time settings, and those as a dict."""
+    """A URL or connection string without pgx's own parameters and run-time settings, and those as a dict."""
     if not url.startswith(_SCHEMES):
-        return url, {}
+        pairs = list(_PAIR.finditer(url))
+        if "".join(pair[0] for pair in pairs) != url.rstrip():
+            return url, {}  # libpq says what is wrong with it
+        taken = {pair[1]: re.sub(r"\\(.)", r"\1", pair[2].strip("'")) for pair in pairs if _PGX_ONLY.fullmatch(pair[1])}
+        return "".join(pair[0] for pair in pairs if pair[1] not in taken).strip(), taken
     head, mark, query = url.rpartition("?")
     if not mark or "@" in query:
         return url, {}
     kept, taken = [], {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if _PGX_ONLY.fullmatch(name) or name in {"search_path", "timezone", "statement_timeout"}:
-            taken[name] = value
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if _PGX_ONLY.fullmatch(name):
+            taken[name] = unquote(value)
         else:
-            kept.append((name, value))
-    return f"{head}?{urlencode(kept)}" if kept else head, taken
+            kept.append(f"{name}={quote(unquote(value), safe='')}")  # libpq wants a = in a value encoded
+    return f"{head}?{'&'.join(kept)}" if kept else head, taken
 
 
 def _refuse_mangled(source: str, found: Mapping[str, str]) -> None:
     """A password with a bare @ or / parses, but into a wrong host: say so instead of looking the rest up in DNS."""
     if any(char in found.get(name, "") for name in ("host", "dbname") for char in "@ "):
-        raise ConfigError(f"{source}: the URL has more than one @; {_HINT}")
+        raise ConfigError(f"{source}: the URL's host or database has an @ or a blank in it; {_HINT}")
 
 
 def _escape(value: str) -> str:
