@@ -20,7 +20,7 @@ from pathlib import Path
 UNUSED = frozenset([
     "test", "tests", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "venv", "lib2to3",
     "pydoc_data", "pydoc.py", "distutils", "unittest", "doctest.py", "pdb.py", "bdb.py", "cProfile.py",
-    "profile.py", "pstats.py", "trace.py", "sqlite3", "dbm", "curses", "wsgiref", "xmlrpc", "xml",
+    "profile.py", "pstats.py", "trace.py", "sqlite3", "dbm", "curses", "xmlrpc", "xml",
     "multiprocessing", "msilib", "this.py", "antigravity.py", "webbrowser.py", "cgi.py", "cgitb.py",
     "mailbox.py", "nntplib.py", "telnetlib.py", "smtpd.py", "smtplib.py", "poplib.py", "imaplib.py",
     "ftplib.py", "pickletools.py", "tabnanny.py", "zipapp.py", "_pydecimal.py", "_pyio.py", "site-packages",

@@ -126,13 +126,23 @@ def command(name: str) -> Path:
     return script
 
 
-def build_image(tag: str = IMAGE) -> str:
+def build_image(tag: str = IMAGE, sources: Path = ROOT) -> str:
     """Build the exporter's image as ``make image`` does, from the test base, and return its name."""
     environment = {**settings(), "BASE": base_image()}
     environment["PATH"] = os.pathsep.join([str(command("buildah").parent), "/usr/bin", "/bin"])
     say(f"building {tag}")
-    run([ROOT / "image" / "build", tag], "image", f"run it by hand: image/build {tag}", env=environment)
+    remedy = f"run it by hand: {sources}/image/build {tag}"
+    run([sources / "image" / "build", tag], "image", remedy, env=environment)
     return tag
+
+
+def copy_sources(into: Path) -> Path:
+    """Copy what the Dockerfile reads, so that two builds have the same sources whoever edits meanwhile."""
+    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements.lock", "README.md", "LICENSE"):
+        shutil.copy2(ROOT / name, into / name)
+    for name in ("exporter", "image"):
+        shutil.copytree(ROOT / name, into / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return into
 
 
 def archive(image: str, into: Path) -> Path:
