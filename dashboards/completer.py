@@ -10,11 +10,13 @@ from dashboards.queries import (
     OWN,
     Query,
     buckets,
+    highest,
     increase,
     lines,
     river,
     threshold,
     timeout,
+    top_gauge,
     total,
     used,
     worst,
@@ -25,7 +27,8 @@ RATIO = river("river_completer_budget_used_ratio")
 TIMEOUTS = river("river_completer_timeouts_total")
 LOSING = f"{total(f'increase({TIMEOUTS}[1m])', over=('cause',))} > bool 0"
 
-QUIET_FOR = "over the whole window"
+OPERATIONS = 8
+"""Operations that are drawn by themselves."""
 
 
 def dashboard() -> model.Dashboard:
@@ -78,7 +81,7 @@ def _answers() -> list[model.Panel]:
     forecast = number(
         "Until the first timeout",
         "When the budget is used up if it keeps growing as in the last two minutes. Says nothing of sudden stalls.",
-        Query(f"clamp_min(min({left}) < 3600, 0)", "left"),
+        Query(f"(clamp_min(min({left}), 0) < 3600) or 0 * ({USED} >= 1)", "left"),
         unit=style.SECONDS,
         empty="not growing",
         steps={0: "critical", 60: "warning", 600: "good"},
@@ -100,7 +103,6 @@ def _answers() -> list[model.Panel]:
         Query(
             f"clamp_max(time() - max_over_time(({below})[$__range:15s]), $__range_s) > 15",
             "since",
-            "instant",
         ),
         unit=style.SECONDS,
         empty="not over it",
@@ -109,7 +111,7 @@ def _answers() -> list[model.Panel]:
     timeouts = number(
         "Timeouts in this window",
         "Attempts of the completer that were seen to end at the deadline.",
-        Query(f"round({total(increase(TIMEOUTS), over=('cause',))})", "timeouts", "instant"),
+        Query(f"round({total(increase(TIMEOUTS), over=('cause',))})", "timeouts"),
         unit=style.COUNT,
         empty=style.NO_DATA,
         steps={0: "good", 1: "critical"},
@@ -191,17 +193,16 @@ def _ages() -> model.Panel:
 
 
 def _timeouts() -> model.Panel:
+    stalls = river("river_completer_stalls_total")
     return plot(
-        "Timeouts",
-        "Attempts that ended at the deadline, in each step of the picture, by the cause that led.",
-        Query(
-            total(f"increase({TIMEOUTS}[$__rate_interval])", "cause"),
-            "{{cause}}",
-        ),
+        "Timeouts and near misses",
+        "Attempts that ended at the deadline, by the cause that led, and those that passed the critical threshold, in "
+        "each step of the picture.",
+        Query(total(f"increase({stalls}[$__rate_interval])"), "over critical"),
+        Query(total(f"increase({TIMEOUTS}[$__rate_interval])", "cause"), "{{cause}}"),
         unit=style.COUNT,
-        colours=style.CAUSES,
+        colours={"over critical": style.QUIET, **style.CAUSES},
         bars=True,
-        stack=True,
         reach=1,
     )
 
@@ -241,8 +242,9 @@ def _waiters() -> model.Panel:
     return plot(
         "River's sessions that wait for a lock",
         "By the operation that waits. The completer's is JobSetStateIfRunningMany.",
-        Query(f"topk(15, {total(river('river_lock_waiters'), 'operation')} > 0)", "{{operation}}"),
+        Query(top_gauge(river("river_lock_waiters"), "operation", OPERATIONS), "{{operation}}"),
         unit=style.COUNT,
+        colours=style.OPERATIONS,
         bars=True,
         stack=True,
         empty="none waits",
@@ -250,14 +252,11 @@ def _waiters() -> model.Panel:
 
 
 def _exporters() -> model.Panel:
-    ratio = worst(RATIO, "instance")
     return plot(
         "Budget used, by exporter",
         "What each of the ten highest exporters sees by itself: the elected one all causes, the others their own pod's "
         "pool and network. One far above the others is a pod with a trouble of its own.",
-        Query(
-            f"{ratio} and topk(10, {worst(f'max_over_time({RATIO}[$__range] @ end())', 'instance')})", "{{instance}}"
-        ),
+        Query(highest(worst(RATIO, "instance"), RATIO, "instance"), "{{instance}}"),
         *lines(seconds=False),
         unit=style.RATIO,
     )
@@ -281,6 +280,7 @@ def _elector() -> model.Panel:
         "runs out is an early sign.",
         Query(f"min by (schema) ({river('river_leader_lease_seconds')})", "{{schema}}"),
         unit=style.SECONDS,
+        reach=0.1,
     )
 
 
@@ -290,4 +290,5 @@ def _skew() -> model.Panel:
         "How far the workers' clocks run ahead of the database's; the lag is measured between the two.",
         Query(worst(river("river_clock_skew_seconds"), "schema"), "{{schema}}"),
         unit=style.SECONDS,
+        reach=0.1,
     )

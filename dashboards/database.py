@@ -5,8 +5,8 @@ from grafana_foundation_sdk.models import dashboard as model
 from dashboards import style
 from dashboards.frame import dashboard as frame
 from dashboards.frame import line
-from dashboards.panels import gauges, number, plot, rows
-from dashboards.queries import Query, rate, ratio, river, server, top_gauge, top_rate, total, worst
+from dashboards.panels import gauges, number, plot, rows, states
+from dashboards.queries import Query, lowest, rate, ratio, river, server, top_gauge, top_rate, total, worst
 
 CALLS = river("river_statement_calls_total")
 TIME = river("river_statement_seconds_total")
@@ -26,12 +26,20 @@ def dashboard() -> model.Dashboard:
         [
             line(4, *((4, panel) for panel in _answers())),
             line(8, (8, _calls()), (8, _time_per_call()), (8, _busy()), title="Statements"),
-            line(8, (8, _blocks_per_job()), (8, _rows_per_call()), (8, _cache())),
+            line(8, (6, _blocks_per_job()), (6, _rows_per_call()), (6, _cache()), (6, _folded())),
             line(8, (6, _waits()), (6, _sessions()), (6, _lock_waits()), (6, _waiters()), title="Sessions and locks"),
             line(8, (6, _table_rows()), (6, _size()), (6, _per_row()), (6, _scans()), title="River's job table"),
-            line(8, (6, _updates()), (6, _index_size()), (6, _index_use()), (6, _pending())),
-            line(7, (6, _overdue()), (6, _held_back()), (6, _held_back_age()), (6, _last_vacuum()), title="Vacuum"),
-            line(7, (6, _wal()), (6, _checkpoints()), (6, _io()), (6, _io_time()), title="Storage"),
+            line(8, (6, _updates()), (6, _index_size()), (6, _index_use()), (6, _index_valid())),
+            line(
+                7,
+                (5, _overdue()),
+                (4, _autovacuum()),
+                (5, _held_back()),
+                (5, _held_back_age()),
+                (5, _last_vacuum()),
+                title="Vacuum",
+            ),
+            line(7, (5, _wal()), (5, _wal_time()), (5, _checkpoints()), (5, _io()), (4, _io_time()), title="Storage"),
             line(7, (6, _standbys()), (6, _standby_lag()), (6, _connections()), (6, _trouble()), title="Server"),
         ],
         variables=("schema",),
@@ -113,6 +121,7 @@ def _calls() -> model.Panel:
         "Calls",
         "River's statements by operation, by the names that River's source gives them.",
         Query(top_rate(CALLS, "operation", OPERATIONS), "{{operation}}"),
+        colours=style.OPERATIONS,
         unit=style.PER_SECOND,
     )
 
@@ -122,6 +131,7 @@ def _time_per_call() -> model.Panel:
         "Time per call",
         "Mean time of calls that ended, of the operations that take most time (on a logarithmic scale).",
         Query(_by_operation(ratio(total(rate(TIME), "operation"), total(rate(CALLS), "operation"))), "{{operation}}"),
+        colours=style.OPERATIONS,
         unit=style.SECONDS,
         logarithmic=True,
     )
@@ -132,6 +142,7 @@ def _busy() -> model.Panel:
         "Time in statements",
         "Seconds of execution per second: 1 is one connection busy all the time.",
         Query(top_rate(TIME, "operation", OPERATIONS), "{{operation}}"),
+        colours=style.OPERATIONS,
         unit=style.SECONDS,
         stack=True,
     )
@@ -160,6 +171,7 @@ def _rows_per_call() -> model.Panel:
         "Rows per call",
         "For the completer: jobs per batch. 5,000 is the most it sends.",
         Query(_by_operation(ratio(counted, total(rate(CALLS), "operation"))), "{{operation}}"),
+        colours=style.OPERATIONS,
         unit=style.COUNT,
     )
 
@@ -173,6 +185,7 @@ def _cache() -> model.Panel:
         "Blocks found in shared buffers",
         "The share that did not have to be read, of the operations that take most time.",
         Query(_by_operation(ratio(blocks("hit"), blocks("hit", "read"))), "{{operation}}"),
+        colours=style.OPERATIONS,
         unit=style.RATIO,
         maximum=1,
     )
@@ -213,9 +226,9 @@ def _sessions() -> model.Panel:
         unit=style.COUNT,
         stack=True,
         colours={
-            "idle": style.QUIET,
-            "active": style.SERIES[0],
-            "idle in transaction": style.SERIES[4],
+            "idle": style.POOL_STATES["idle"],
+            "active": style.BLOCKERS["active"],
+            "idle in transaction": style.BLOCKERS["idle_in_transaction"],
             "idle in transaction (aborted)": style.SERIES[7],
             "fastpath function call": style.SERIES[5],
         },
@@ -239,6 +252,7 @@ def _waiters() -> model.Panel:
         "Waits for a lock, by operation",
         "The longest of each operation that waits.",
         Query(top_gauge(river("river_lock_wait_seconds"), "operation", OPERATIONS, fold="max"), "{{operation}}"),
+        colours=style.OPERATIONS,
         unit=style.SECONDS,
         bars=True,
         empty="nothing of River's waits for a lock",
@@ -300,7 +314,7 @@ def _updates() -> model.Panel:
         Query(total(rate(river("river_table_updates_total")), "type"), "{{type}}"),
         unit=style.PER_SECOND,
         stack=True,
-        colours={"hot": style.SERIES[2], "other": style.SERIES[1]},
+        colours={"hot": style.SERIES[2], "other": style.QUIET},
     )
 
 
@@ -322,7 +336,18 @@ def _index_use() -> model.Panel:
     )
 
 
-def _pending() -> model.Panel:
+def _index_valid() -> model.Panel:
+    valid = river("river_index_valid")
+    return states(
+        "River's indexes",
+        "Whether each index that River makes is there and valid; without the one for fetching or for the state, "
+        "statements read the whole table.",
+        Query(lowest(f"min by (index) ({valid})", valid, "index", style.SERIES_LIMIT), "{{index}}"),
+        words={"1": ("valid", "good"), "0": ("MISSING", "critical")},
+    )
+
+
+def _folded() -> model.Panel:
     evicted = worst(rate(server("river_statements_deallocated_total")))
     folded = worst(rate(server("river_statements_folded_total")), "operation")
     return plot(
@@ -342,6 +367,16 @@ def _overdue() -> model.Panel:
         Query(f"{worst(river('river_table_vacuum_running'))} > 0", "vacuum running"),
         unit=style.COUNT,
         colours={"vacuum running": style.QUIET},
+    )
+
+
+def _autovacuum() -> model.Panel:
+    return plot(
+        "Autovacuum workers",
+        "At work, and how many there may be: when all are busy, River's table waits its turn.",
+        Query(worst(server("river_autovacuum_workers"), "state"), "{{state}}"),
+        unit=style.COUNT,
+        colours={"running": style.SERIES[0], "max": style.CRITICAL},
     )
 
 
@@ -380,10 +415,24 @@ def _last_vacuum() -> model.Panel:
 
 def _wal() -> model.Panel:
     return plot(
-        "WAL",
-        "Bytes written to the log, by every database of the server.",
+        "WAL and temporary files",
+        "Bytes written to the log by every database of the server, and to temporary files by this one: a sort or a "
+        "hash that did not fit in work_mem.",
         Query(worst(rate(server("river_server_wal_bytes_total"))), "WAL"),
+        Query(worst(rate(server("river_server_temp_bytes_total"))), "temporary files"),
         unit=style.BYTES_PER_SECOND,
+        colours={"WAL": style.SERIES[0], "temporary files": style.SERIES[1]},
+    )
+
+
+def _wal_time() -> model.Panel:
+    return plot(
+        "Writing WAL",
+        "Seconds per second of writing and flushing (needs track_wal_io_timing), and how often a second WAL had to be "
+        "written because wal_buffers were full.",
+        Query(worst(rate(server("river_server_wal_write_seconds_total")), "phase"), "{{phase}}"),
+        Query(worst(rate(server("river_server_wal_buffers_full_total"))), "buffers full"),
+        unit=style.COUNT,
     )
 
 
@@ -461,8 +510,9 @@ def _connections() -> model.Panel:
 def _trouble() -> model.Panel:
     return plot(
         "Temporary files and deadlocks",
-        "Of the whole database. Temporary files: a sort or a hash did not fit in work_mem.",
-        Query(worst(rate(server("river_server_temp_bytes_total"))), "temporary bytes/s"),
-        Query(worst(rate(server("river_server_deadlocks_total"))), "deadlocks/s"),
-        unit=style.COUNT,
+        "How many a second, in the whole database.",
+        Query(worst(rate(server("river_server_temp_files_total"))), "temporary files"),
+        Query(worst(rate(server("river_server_deadlocks_total"))), "deadlocks"),
+        unit=style.PER_SECOND,
+        colours={"temporary files": style.SERIES[1], "deadlocks": style.SERIES[4]},
     )

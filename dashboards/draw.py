@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.ticker import Locator
 
 from dashboards.fill import Document, Window
 from dashboards.look import Drawn, Theme, custom, mapped, step_colour
@@ -107,6 +108,8 @@ def _over_time(canvas: Canvas, box: Box, document: Document, series: Sequence[Dr
                 grid, values, color=each.colour, linewidth=1.4 if dashed else 1.8,
                 linestyle=(0, (5, 4)) if dashed else "-", solid_capstyle="round",
             )  # fmt: skip
+            alone = ~np.isnan(values) & np.isnan(np.roll(values, 1)) & np.isnan(np.roll(values, -1))
+            axes.plot(grid[alone], values[alone], ".", color=each.colour, markersize=4)
         if stacked:
             bottom = bottom + np.nan_to_num(values)
     _scale(axes, document, series)
@@ -128,7 +131,8 @@ def _scale(axes: Axes, document: Document, series: Sequence[Drawn]) -> None:
 
 def _time_axes(canvas: Canvas, box: Box, document: Document) -> Axes:
     unit = document["fieldConfig"]["defaults"]["unit"]
-    axes = canvas.axes(Box(box.x + 52, box.y + 2, box.width - 56, box.height - 20))
+    left = 74 if unit.startswith("suffix") else 56
+    axes = canvas.axes(Box(box.x + left, box.y + 2, box.width - left - 4, box.height - 20))
     axes.set_xlim(canvas.window.start, canvas.window.end)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -137,9 +141,32 @@ def _time_axes(canvas: Canvas, box: Box, document: Document) -> Axes:
     axes.tick_params(length=0, labelsize=8, labelcolor=canvas.theme.faint, pad=4)
     axes.yaxis.set_major_formatter(lambda value, _: text(value, unit))
     axes.minorticks_off()
-    axes.locator_params(axis="y", nbins=max(2, int(box.height / 40)))
+    base = 2 if unit in ("bytes", "Bps") else 10
+    steps = [1, 2, 4, 8, 16] if base == 2 else [1, 2, 2.5, 5, 10]
+    axes.yaxis.set_major_locator(_Nice(max(2, int(box.height / 40)), base, steps))
     _moments(axes, canvas.window, max(2, int(box.width / 110)))
     return axes
+
+
+class _Nice(Locator):
+    """Round steps: in decimal numbers, or in powers of two for bytes."""
+
+    def __init__(self, number: int, base: int, steps: Sequence[float]) -> None:
+        self._number, self._base, self._steps = number, base, steps
+
+    def __call__(self) -> list[float]:
+        """The ticks of the axis as it is."""
+        low, high = self.axis.get_view_interval()  # type: ignore[union-attr]
+        return self.tick_values(low, high)
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """The ticks between two values."""
+        least = (vmax - vmin) / self._number
+        if least <= 0:
+            return [vmin]
+        power = float(self._base) ** math.floor(math.log(least, self._base))
+        step = next((each * power for each in self._steps if each * power >= least), self._steps[-1] * power)
+        return [float(tick) for tick in np.arange(math.ceil(vmin / step) * step, vmax + step * 1e-6, step)]
 
 
 def _moments(axes: Axes, window: Window, number: int) -> None:

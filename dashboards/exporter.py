@@ -6,12 +6,12 @@ from dashboards import style
 from dashboards.frame import column, line
 from dashboards.frame import dashboard as frame
 from dashboards.panels import number, plot, rows, states
-from dashboards.queries import DEFAULT_TOP, Query, pod, rate, river, worst
+from dashboards.queries import DEFAULT_TOP, Query, highest, lowest, pod, rate, river, worst
 
-COLLECTORS = 15
-"""Collectors that are drawn by themselves."""
+COLLECTORS = 8
+"""Collectors whose lines are drawn: those that stand out."""
 
-INSTANCES = f"topk({DEFAULT_TOP}, "
+UP = pod("river_up")
 
 
 def dashboard() -> model.Dashboard:
@@ -75,7 +75,7 @@ def _answers() -> list[model.Panel]:
             decimals=0,
         ),
         number(
-            "Time in the database",
+            "Busy in the database",
             "Seconds of the exporters' own statements per second, of all exporters together, as they measure it.",
             Query(f"sum({rate(pod('river_exporter_database_seconds_total'))})", "busy"),
             unit=style.RATIO,
@@ -98,7 +98,7 @@ def _up() -> model.Panel:
     return states(
         "Contact with the database",
         "By exporter, and by the class of the reason where there is none.",
-        Query(f"{INSTANCES}{worst(pod('river_up'), 'instance', 'reason')})", "{{instance}} {{reason}}"),
+        Query(lowest(worst(UP, "instance", "reason"), UP, "instance"), "{{instance}} {{reason}}"),
         words={"1": ("up", "good"), "0": ("down", "critical")},
     )
 
@@ -113,11 +113,11 @@ def _role() -> model.Panel:
 
 
 def _leaders() -> model.Panel:
-    leader = worst(pod("river_exporter_is_leader", 'schema=~"$schema"'), "instance", "schema")
+    leader = pod("river_exporter_is_leader", 'schema=~"$schema"')
     return states(
         "Elected",
         "Which exporter gives the database-wide numbers.",
-        Query(f"{INSTANCES}{leader})", "{{instance}} {{schema}}"),
+        Query(highest(worst(leader, "instance", "schema"), leader, "instance"), "{{instance}} {{schema}}"),
         words={"1": ("elected", "good"), "0": ("stands by", style.QUIET)},
     )
 
@@ -135,19 +135,18 @@ def _capabilities() -> model.Panel:
 
 
 def _success() -> model.Panel:
-    success = f"min by (collector) ({pod('river_exporter_collector_success')})"
+    success = pod("river_exporter_collector_success")
     return states(
         "Collectors",
-        "Whether each collector's last run worked, on every exporter that runs it.",
-        Query(f"topk({style.SERIES_LIMIT}, {success})", "{{collector}}"),
+        "Whether each collector's last run worked, on every exporter that runs it; those that failed first.",
+        Query(lowest(f"min by (collector) ({success})", success, "collector", style.SERIES_LIMIT), "{{collector}}"),
         words={"1": ("works", "good"), "0": ("fails", "critical")},
     )
 
 
 def _slowest(metric: str) -> str:
     """Draw the collectors with the highest peak of the window."""
-    peak = f"max_over_time({pod(metric)}[$__range] @ end())"
-    return f"{worst(pod(metric), 'collector')} and topk({COLLECTORS}, {worst(peak, 'collector')})"
+    return highest(worst(pod(metric), "collector"), pod(metric), "collector", COLLECTORS)
 
 
 def _durations() -> model.Panel:
@@ -162,11 +161,12 @@ def _durations() -> model.Panel:
 
 
 def _staleness() -> model.Panel:
-    last = worst(pod("river_exporter_collector_last_success_timestamp_seconds"), "collector")
+    last = pod("river_exporter_collector_last_success_timestamp_seconds")
     return plot(
         "Since the last success",
-        "Whatever a collector gave vanishes after three intervals, so nothing shown is older.",
-        Query(f"topk({COLLECTORS}, time() - {last})", "{{collector}}"),
+        "The collectors whose success is longest ago. What a collector gave vanishes after three intervals, so nothing "
+        "shown is older.",
+        Query(f"time() - ({lowest(worst(last, 'collector'), last, 'collector', COLLECTORS)})", "{{collector}}"),
         unit=style.SECONDS,
     )
 
@@ -181,32 +181,41 @@ def _lateness() -> model.Panel:
 
 
 def _failures() -> model.Panel:
-    failed = f"sum by (collector) (increase({pod('river_exporter_collector_failures_total')}[$__rate_interval]))"
+    failures = pod("river_exporter_collector_failures_total")
+    most = f"topk({COLLECTORS}, sum by (collector) (increase({failures}[$__range] @ end())))"
+    failed = f"sum by (collector) (increase({failures}[$__rate_interval]))"
     return plot(
         "Runs that failed",
-        "By collector; the log has the reason.",
-        Query(f"topk({COLLECTORS}, {failed})", "{{collector}}"),
+        "By collector, of those that failed most; the log has the reason.",
+        Query(f"{failed} and on (collector) {most}", "{{collector}}"),
         unit=style.COUNT,
         bars=True,
         stack=True,
+        reach=1,
     )
 
 
+def _by_exporter(counter: str) -> str:
+    """Draw a counter's rate for the exporters that it grew most in."""
+    most = f"topk({DEFAULT_TOP}, sum by (instance) (increase({pod(counter)}[$__range] @ end())))"
+    return f"sum by (instance) ({rate(pod(counter))}) and on (instance) {most}"
+
+
 def _database_time() -> model.Panel:
-    busy = f"sum by (instance) ({rate(pod('river_exporter_database_seconds_total'))})"
     return plot(
         "Time in the database",
         "Of each exporter's statements, as it measures them; 1 % is the most that is right.",
-        Query(f"{INSTANCES}{busy})", "{{instance}}"),
+        Query(_by_exporter("river_exporter_database_seconds_total"), "{{instance}}"),
         unit=style.RATIO,
     )
 
 
 def _memory() -> model.Panel:
+    memory = pod("process_resident_memory_bytes")
     return plot(
         "Memory",
-        "Resident, by exporter.",
-        Query(f"{INSTANCES}{worst(pod('process_resident_memory_bytes'), 'instance')})", "{{instance}}"),
+        "Resident, of the exporters that have most.",
+        Query(highest(worst(memory, "instance"), memory, "instance"), "{{instance}}"),
         unit=style.BYTES,
     )
 
@@ -214,8 +223,8 @@ def _memory() -> model.Panel:
 def _cpu() -> model.Panel:
     return plot(
         "CPU",
-        "Share of one core, by exporter.",
-        Query(f"{INSTANCES}{worst(rate(pod('process_cpu_seconds_total')), 'instance')})", "{{instance}}"),
+        "Share of one core, of the exporters that use most.",
+        Query(_by_exporter("process_cpu_seconds_total"), "{{instance}}"),
         unit=style.RATIO,
     )
 
@@ -223,7 +232,9 @@ def _cpu() -> model.Panel:
 def _scrape() -> model.Panel:
     return plot(
         "Scrape",
-        "How long Prometheus' scrapes take (slowest exporter), and the series each gives.",
-        Query(worst(pod("scrape_duration_seconds")), "seconds"),
+        "How long Prometheus' scrapes take, of the slowest exporter and of all on average.",
+        Query(worst(pod("scrape_duration_seconds")), "slowest"),
+        Query(f"avg({pod('scrape_duration_seconds')})", "mean"),
         unit=style.SECONDS,
+        colours={"slowest": style.SERIES[1], "mean": style.SERIES[0]},
     )

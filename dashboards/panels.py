@@ -40,7 +40,7 @@ def plot(
         line_width=1 if stack or bars else 2,
         fill_opacity=75 if stack or bars else 0,
         gradient_mode=common.GraphGradientMode.NONE,
-        show_points=common.VisibilityMode.NEVER,
+        show_points=common.VisibilityMode.AUTO,
         span_nulls=False,
         stacking=common.StackingConfig(
             mode=common.StackingMode.NORMAL if stack else common.StackingMode.NONE, group="A"
@@ -79,7 +79,7 @@ def number(
     colours: Mapping[str, str] | None = None,
     decimals: float | None = None,
 ) -> model.Panel:
-    """One value, large; or the name of the series that there is.
+    """One value of now, large; or the name of the series that there is.
 
     Args:
         steps: severity (of `style.SEVERITIES`) from a value on, for the colour of the ground.
@@ -88,7 +88,8 @@ def number(
         trend: a line of its past behind it.
         colours: the colour of a series by name.
     """
-    panel = fields.blank("stat", title, description, queries, unit, empty)
+    asked = [query if trend else replace(query, form="instant") for query in queries]
+    panel = fields.blank("stat", title, description, asked, unit, empty)
     coloured = bool(steps or words or colours)
     ground = common.BigValueColorMode.BACKGROUND_SOLID if coloured else common.BigValueColorMode.NONE
     panel.options = stat.Options(

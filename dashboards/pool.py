@@ -6,13 +6,12 @@ from dashboards import style
 from dashboards.frame import dashboard as frame
 from dashboards.frame import line
 from dashboards.panels import gauges, heat, number, plot
-from dashboards.queries import DEFAULT_TOP, Query, pod, quantile, rate, ratio, river, server, threshold, timeout, worst
+from dashboards.queries import Query, lowest, pod, quantile, rate, ratio, river, server, threshold, timeout, worst
 
 SIDES = {
     "pgxpool": ("River's pool (pgxpool)", "set river.metrics_urls to see River's own pool"),
     "pgbouncer": ("PgBouncer", "set pgbouncer.url to see PgBouncer"),
 }
-WAITS = {"pgxpool": style.SOURCES["pgxpool"], "pgbouncer": style.SOURCES["pgbouncer"]}
 
 
 def dashboard() -> model.Dashboard:
@@ -25,7 +24,7 @@ def dashboard() -> model.Dashboard:
             line(4, *((4, panel) for panel in _answers())),
             line(8, *((8, _connections(source)) for source in SIDES), (8, _acquires()), title="Three sources"),
             line(8, (8, _wait()), (8, _waits()), (8, _workers())),
-            line(7, (8, _heat()), (8, _fullest()), (8, _canceled()), title="Waiting for a connection"),
+            line(7, (6, _heat()), (6, _fullest()), (6, _waiting()), (6, _canceled()), title="Waiting for a connection"),
             line(
                 7, (6, _roundtrip()), (6, _connect()), (6, _phases()), (6, _failures()), title="Network from the pods"
             ),
@@ -154,12 +153,13 @@ def _workers() -> model.Panel:
     return plot(
         "Workers against connections",
         "Jobs that run at once (highest of the window), the workers there may be, and the connections there may be. "
-        "Workers that reach the line can take every connection from the completer.",
+        "Workers that reach the line can take every connection from the completer (on a logarithmic scale).",
         Query(worst(river("river_workers_running")), "running"),
         Query(worst(river("river_workers_max")), "workers"),
         Query(worst(pod("river_pool_max_connections", 'source="pgxpool"')), "max"),
         unit=style.COUNT,
         colours={"running": style.SERIES[0], "workers": style.SERIES[1], "max": style.CRITICAL},
+        logarithmic=True,
     )
 
 
@@ -176,14 +176,24 @@ def _heat() -> model.Panel:
 
 def _fullest() -> model.Panel:
     free = pod("river_pool_free_ratio", 'source="pgxpool"')
-    lowest = f"bottomk({DEFAULT_TOP}, min by (instance) (min_over_time({free}[$__range] @ end())))"
     return plot(
         "Free connections in the fullest pods",
         "The ten pods whose pool came closest to empty in this window.",
-        Query(f"min by (instance) ({free}) and {lowest}", "{{instance}}"),
+        Query(lowest(f"min by (instance) ({free})", free, "instance"), "{{instance}}"),
         unit=style.RATIO,
         maximum=1,
         empty="set river.metrics_urls to see River's own pool",
+    )
+
+
+def _waiting() -> model.Panel:
+    return plot(
+        "Time spent waiting",
+        "Seconds per second that River's services wait for a connection, in the pod that has most.",
+        Query(worst(rate(pod("river_pool_wait_seconds_total")), "source"), "{{source}}"),
+        unit=style.SECONDS,
+        colours=style.SOURCES,
+        empty="no source tells",
     )
 
 
@@ -245,6 +255,7 @@ def _failures() -> model.Panel:
         "By reason, in the pod that has most.",
         Query(worst(failed, "reason"), "{{reason}}"),
         unit=style.COUNT,
+        reach=1,
         bars=True,
         stack=True,
     )

@@ -125,6 +125,18 @@ def top_rate(selector: str, label: str, limit: int = DEFAULT_TOP, *, over: tuple
     return top(total(rate(selector), label, over=over), grown, label, limit)
 
 
+def highest(now: str, selector: str, label: str, limit: int = DEFAULT_TOP) -> str:
+    """Draw the series of a label that were highest in the window, without the rest; `selector` is the gauge's."""
+    peak = worst(f"max_over_time({selector}[$__range] @ end())", label)
+    return f"{now} and on ({label}) topk({limit}, {peak})"
+
+
+def lowest(now: str, selector: str, label: str, limit: int = DEFAULT_TOP) -> str:
+    """Draw the series of a label that were lowest in the window, without the rest."""
+    least = f"min by ({label}) (min_over_time({selector}[$__range] @ end()))"
+    return f"{now} and on ({label}) bottomk({limit}, {least})"
+
+
 def timeout() -> str:
     """Seconds an attempt has."""
     return worst(server("river_completer_timeout_seconds"))

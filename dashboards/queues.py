@@ -161,7 +161,7 @@ def _workers() -> model.Panel:
 
 def _leader() -> model.Panel:
     return states(
-        "Leader",
+        "Leader over time",
         "Whether each schema has a leader whose lease has not expired.",
         Query(worst(river("river_leader_present"), "schema"), "{{schema}}"),
         words={"1": ("present", "good"), "0": ("missing", "critical")},
@@ -175,6 +175,7 @@ def _elections() -> model.Panel:
         "New leaders. One at each deploy is normal; many are a leader that can't renew its lease.",
         Query(changes, "{{schema}}"),
         unit=style.COUNT,
+        reach=1,
         bars=True,
         legend=False,
     )
@@ -207,6 +208,8 @@ def _stuck() -> model.Panel:
         "Running, with nobody working on them or for longer than their kind ever takes; the rescuer takes them later.",
         Query(total(river("river_jobs_stuck"), "reason"), "{{reason}}"),
         unit=style.COUNT,
+        empty="none",
+        reach=1,
         colours={"client_gone": style.SERIES[4], "too_long": style.SERIES[1]},
     )
 

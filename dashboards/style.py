@@ -83,6 +83,21 @@ JOB_STATES: Mapping[str, str] = {
 }
 """River's job states."""
 
+OPERATIONS: Mapping[str, str] = {
+    "JobSetStateIfRunningMany": "#4C9BE8",
+    "JobGetAvailable": "#E0A030",
+    "JobInsertFastMany": "#2A9D8F",
+    "JobInsertFastManyNoReturning": "#2A9D8F",
+    "JobInsertFastManyCopyFrom": "#2A9D8F",
+    "JobSchedule": "#8AB833",
+    "LeaderAttemptReelect": "#C58AB8",
+    "PGNotifyMany": "#7A6FD0",
+    "BEGIN": "#B07B4F",
+    "COMMIT": "#5FC4C9",
+    "other": QUIET,
+}
+"""River's most frequent statements."""
+
 POOL_STATES: Mapping[str, str] = {"acquired": "#E0A030", "constructing": "#C58AB8", "idle": "#4C9BE8", "max": CRITICAL}
 """Connections of a pool; `max` is the line they cannot cross."""
 

@@ -1,0 +1,255 @@
+"""The generated dashboards: up to date, valid for Grafana 11 to 13, and asking only for what there is."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboards import style
+from dashboards.fill import Ask, asks, panels
+from dashboards.frame import SCREEN, UIDS
+from dashboards.generate import FOLDER, drift
+from exporter.metric import Kind
+from tests.grafana.catalogue import TARGET_LABELS, declared, metrics, series, shared
+from tests.grafana.colours import DEFICIENCIES, contrast, difference
+from tests.grafana.promql import Selection, selections
+from tests.grafana.schema import Version, errors, override_errors
+
+DOCUMENTS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
+ALERTS = Path(__file__).parents[2] / "config" / "alerts.yaml"
+GRAFANAS: tuple[Version, ...] = ("11.0.0", "13.2.3")
+
+NOT_SHOWN: dict[str, str] = {}
+"""Metrics on no dashboard and in no alert, with the reason."""
+
+
+def each_query() -> Iterator[tuple[str, Ask]]:
+    """Every query of every dashboard, with the dashboard's name."""
+    for name, document in DOCUMENTS.items():
+        for ask in asks(document):
+            yield name, ask
+
+
+def each_selection() -> Iterator[tuple[str, Ask, Selection]]:
+    """Every selector of every query."""
+    for name, ask in each_query():
+        for selection in selections(ask.expr):
+            yield name, ask, selection
+
+
+def each_panel() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every panel of every dashboard."""
+    for name, document in DOCUMENTS.items():
+        for panel in panels(document):
+            yield name, panel
+
+
+def test_the_committed_files_are_what_the_modules_make() -> None:
+    """`make generate` would change nothing, and no file is left over."""
+    assert drift() == [], "run make generate"
+    assert set(DOCUMENTS) == set(UIDS.values())
+
+
+@pytest.mark.parametrize("version", GRAFANAS)
+def test_grafanas_own_types_accept_the_dashboards(version: Version) -> None:
+    """Every option and override is one that the panel has; the newest Grafana knows every property."""
+    found = {name: [*errors(version, each), *override_errors(version, each)] for name, each in DOCUMENTS.items()}
+    assert found == {name: [] for name in DOCUMENTS}
+
+
+@pytest.mark.parametrize("version", GRAFANAS)
+def test_grafanas_types_refuse_what_is_wrong(version: Version) -> None:
+    """The check can fail: wrong units of types, unknown kinds and overrides that a panel hasn't."""
+    document = json.loads((FOLDER / "river-completer.json").read_text())
+    document["panels"][0]["options"]["graphMode"] = "sideways"
+    assert any("graphMode" in error for error in errors(version, document))
+    document["panels"][6]["fieldConfig"]["overrides"][0]["properties"][0]["id"] = "custom.nothing"
+    assert any("custom.nothing" in error for error in override_errors(version, document))
+
+
+def test_every_selector_names_a_metric_and_labels_that_there_are() -> None:
+    """A metric that the exporter doesn't export, or a label it doesn't have, would make an empty panel."""
+    known = series()
+    wrong = []
+    for name, ask, selection in each_selection():
+        if selection.metric not in known:
+            wrong.append(f"{name}: {ask.where}: no metric {selection.metric}")
+            continue
+        labels = known[selection.metric][1] | TARGET_LABELS
+        asked = {label for label, _, _ in selection.matchers}
+        asked |= {label for call in selection.calls if call.name != "topk" for label in call.by} - {"version"}
+        wrong += [f"{name}: {ask.where}: {selection.metric} has no label {label}" for label in asked - labels]
+    assert wrong == []
+
+
+def test_every_selector_is_narrowed_to_the_target() -> None:
+    """Two installations in one Prometheus are not mixed up once a namespace or a job is chosen."""
+    free = [
+        f"{name}: {ask.where}: {selection.metric}"
+        for name, ask, selection in each_selection()
+        if not ask.where.startswith("variable")
+        and not {"namespace", "job"} <= {label for label, _, _ in selection.matchers}
+    ]
+    assert free == []
+
+
+def test_rates_are_of_counters_and_trends_of_gauges() -> None:
+    """rate() of a gauge is nonsense, and so is the trend of a counter."""
+    rates, trends = {"rate", "increase", "irate", "resets"}, {"deriv", "delta", "predict_linear", "max_over_time"}
+    known = series()
+    wrong = []
+    for name, ask, selection in each_selection():
+        innermost = selection.calls[-1].name if selection.calls else ""
+        kind = known.get(selection.metric, (None, set()))[0]
+        if (innermost in rates) != (kind is Kind.COUNTER) or (innermost in trends and kind is not Kind.GAUGE):
+            wrong.append(f"{name}: {ask.where}: {innermost}({selection.metric}), a {kind}")
+    assert wrong == []
+
+
+def test_two_exporters_double_nothing() -> None:
+    """What every exporter may say of one database is taken once, by all its labels, before anything is added up."""
+    adding = {"sum", "count", "avg", "stddev"}
+    once = {"max", "min"}
+    wrong = []
+    for name, ask, selection in each_selection():
+        metric = declared(selection.metric)
+        if metric not in shared() or selection.metric == "river_exporter_is_leader":
+            continue
+        aggregations = [call for call in selection.calls if call.name in adding | once]
+        if not aggregations and not ask.where.startswith("variable"):
+            wrong.append(f"{name}: {ask.where}: {selection.metric} is not aggregated")
+            continue
+        if any(call.name in adding for call in aggregations):
+            inner = aggregations[-1]
+            missing = series()[selection.metric][1] - selection.pinned - set(inner.by)
+            if inner.name not in once or missing:
+                wrong.append(f"{name}: {ask.where}: {selection.metric} is added up without {sorted(missing)}")
+    assert wrong == []
+
+
+def test_every_metric_is_on_a_dashboard_or_in_an_alert() -> None:
+    """What nobody looks at need not be exported; an exception has its reason."""
+    seen = {declared(selection.metric) for _, _, selection in each_selection()}
+    rules = yaml.safe_load(ALERTS.read_text())
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+        names = re.findall(r"\b[a-z_]+_[a-z_]+\b", rule["expr"])
+        seen |= {declared(name) for name in names}
+    assert sorted(set(metrics()) - seen - set(NOT_SHOWN)) == []
+    assert sorted(set(NOT_SHOWN) & seen) == [], "shown after all"
+
+
+def test_every_panel_explains_itself() -> None:
+    """A description, a unit of the house, and a text for when there is nothing."""
+    for name, panel in each_panel():
+        defaults = panel["fieldConfig"]["defaults"]
+        assert panel["description"].endswith("."), f"{name}: {panel['title']}"
+        assert defaults["unit"] in style.UNITS, f"{name}: {panel['title']}"
+        assert defaults["noValue"], f"{name}: {panel['title']}"
+
+
+def test_titles_are_unique() -> None:
+    """Whoever names a panel of a dashboard means one."""
+    for name, document in DOCUMENTS.items():
+        titles = [panel["title"] for panel in panels(document)]
+        assert sorted(titles) == sorted(set(titles)), name
+
+
+def test_a_name_has_one_colour_on_all_dashboards() -> None:
+    """A cause, a blocker or a source that has a colour has it everywhere."""
+    colours: dict[str, set[str]] = {}
+    for _, panel in each_panel():
+        for override in panel["fieldConfig"]["overrides"]:
+            for item in override["properties"]:
+                if item["id"] == "color":
+                    colours.setdefault(override["matcher"]["options"], set()).add(item["value"]["fixedColor"])
+    causes = {name: {colour} for name, colour in style.CAUSES.items()}
+    assert {name: colours[name] for name in causes} == causes
+    several = {name for name, found in colours.items() if len(found) > 1}
+    assert several == set()
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_causes_and_severities_are_told_apart_by_everybody(deficiency: str) -> None:
+    """Also with a colour-vision deficiency, pairwise; 10 is a difference that is seen at a glance."""
+    for palette in (style.CAUSES, style.SEVERITIES):
+        names = list(palette)
+        close = {
+            (one, other): round(difference(palette[one], palette[other], deficiency), 1)
+            for place, one in enumerate(names)
+            for other in names[place + 1 :]
+            if difference(palette[one], palette[other], deficiency) < 10
+        }
+        assert close == {}
+
+
+@pytest.mark.parametrize("ground", ["#181B1F", "#FFFFFF"])
+def test_colours_are_seen_on_grafanas_dark_and_light_ground(ground: str) -> None:
+    """Areas of at least 1.9 to 1 stand out; words beside them say the same."""
+    for palette in (style.CAUSES, style.SEVERITIES, style.BLOCKERS, style.JOB_STATES, style.SOURCES):
+        faint = {name: contrast(colour, ground) for name, colour in palette.items() if contrast(colour, ground) < 1.9}
+        assert faint == {}
+
+
+def test_the_completers_story_fits_one_screen() -> None:
+    """What answers the first questions is seen without scrolling, and nothing overlaps anywhere."""
+    document = DOCUMENTS["river-completer"]
+    first = [panel["title"] for panel in panels(document) if _end(panel) <= SCREEN]
+    for title in (
+        "Losing completions?",
+        "Budget used",
+        "Until the first timeout",
+        "Leading cause",
+        "Over the warning line for",
+        "Timeouts in this window",
+        "Where the worst attempt's time went",
+        "What blocks, by kind",
+        "Completion lag",
+        "In flight, stalled, silent",
+        "Timeouts and near misses",
+        "Left behind",
+    ):
+        assert title in first
+    for name, each in DOCUMENTS.items():
+        taken: set[tuple[int, int]] = set()
+        for panel in each["panels"]:
+            place = panel["gridPos"]
+            cells = {(x, y) for x in _span(place, "x", "w") for y in _span(place, "y", "h")}
+            assert not cells & taken, f"{name}: {panel['title']} overlaps"
+            assert place["x"] + place["w"] <= 24
+            taken |= cells
+
+
+def test_variables_are_used_and_those_used_are_there() -> None:
+    """None without effect, and none that Grafana would leave as it stands."""
+    builtin = {"__rate_interval", "__range", "__range_s", "__interval", "__url_time_range", "__all_variables"}
+    for name, document in DOCUMENTS.items():
+        text = json.dumps({key: document[key] for key in ("panels", "templating", "annotations")})
+        used = set(re.findall(r"\$\{?(\w+)\}?", text)) - {"__all"}
+        there = {variable["name"] for variable in document["templating"]["list"]}
+        assert used - builtin == there, name
+
+
+def test_links_carry_window_and_variables_to_dashboards_that_there_are() -> None:
+    """A click keeps what one looks at."""
+    targets = set()
+    for name, panel in each_panel():
+        for link in panel["fieldConfig"]["defaults"].get("links", []):
+            match = re.fullmatch(r"/d/([\w-]+)\?\$\{__url_time_range\}&\$\{__all_variables\}", link["url"])
+            assert match is not None, f"{name}: {panel['title']}: {link['url']}"
+            targets.add(match[1])
+    assert targets
+    assert targets <= set(UIDS.values())
+    for document in DOCUMENTS.values():
+        assert all(link["keepTime"] and link["includeVars"] for link in document["links"])
+
+
+def _end(panel: dict[str, Any]) -> int:
+    return int(panel["gridPos"]["y"] + panel["gridPos"]["h"])
+
+
+def _span(place: dict[str, int], start: str, length: str) -> range:
+    return range(place[start], place[start] + place[length])
