@@ -45,8 +45,7 @@ def test_a_url_and_a_connection_string_say_the_same(url: str, password: str) -> 
 @pytest.mark.parametrize(
     "url",
     [
-        "postgres://river@db/app?pool_max_conns=12&sslmode=require&pool_min_conns=2&default_query_exec_mode=exec"
-         "&statement_cache_capacity=0&search_path=jobs%2C%20public&statement_timeout=5s",
+        "postgres://river@db/app?pool_max_conns=12&sslmode=require&default_query_exec_mode=exec&search_path=jobs%2C%20public",
         "host=db user=river dbname=app pool_max_conns = 12 sslmode=require search_path='jobs, public' lock_timeout=1s",
     ],
 )
