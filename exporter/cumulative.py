@@ -58,6 +58,10 @@ class Differences(Generic[Key]):
         return numbers if min(rises, default=0.0) < 0 else rises
 
 
+Reading = Mapping[tuple[Metric, tuple[str, ...]], float | None]
+"""A statistic's numbers by counter and label values; None is what the server does not measure."""
+
+
 class CumulativeCounters:
     """Counters that follow one statistic: never a fall, never a spike.
 
@@ -69,11 +73,9 @@ class CumulativeCounters:
         self._differences: Differences[tuple[str, ...]] = Differences()
         self._counters = {metric.name: Counter(metric) for metric in metrics}
 
-    def take(
-        self, source: Hashable, reading: Mapping[tuple[Metric, tuple[str, ...]], float], reset: Hashable = None
-    ) -> None:
-        """Add what the statistic rose by; a key is the metric with its label values, the rest as in `Differences`."""
-        numbers = {(metric.name, *labels): (value,) for (metric, labels), value in reading.items()}
+    def take(self, source: Hashable, reading: Reading, reset: Hashable = None) -> None:
+        """Add what the statistic rose by; `source` and `reset` as in `Differences`."""
+        numbers = {(metric.name, *labels): (value,) for (metric, labels), value in reading.items() if value is not None}
         for (name, *labels), (rise,) in self._differences.take(source, numbers, reset).items():
             self._counters[name].add(rise, *labels)
 

@@ -1,0 +1,54 @@
+"""Server: connections against their limit, and the database's temporary files and deadlocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.collector import DatabaseCollector
+from exporter.context import Context
+from exporter.cumulative import CumulativeCounters, Reading
+from exporter.database import Session
+from exporter.metric import Sample, counter, gauge
+
+CONNECTIONS = gauge("river_server_connections", "Connections to all of the server's databases")
+MAXIMUM = gauge("river_server_max_connections", "The server's max_connections")
+TEMP_FILES = counter("river_server_temp_files_total", "Temporary files that queries of the database wrote")
+TEMP_BYTES = counter("river_server_temp_bytes_total", "Bytes of these files")
+DEADLOCKS = counter("river_server_deadlocks_total", "Deadlocks in the database")
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    started: float
+    reset: float | None
+    connections: float
+    most: float
+    temp_files: float
+    temp_bytes: float
+    deadlocks: float
+
+
+class ServerCollector(DatabaseCollector):
+    """Reads pg_stat_database."""
+
+    name = "server"
+    interval = 15.0
+    metrics = (CONNECTIONS, MAXIMUM, TEMP_FILES, TEMP_BYTES, DEADLOCKS)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._counters = CumulativeCounters(TEMP_FILES, TEMP_BYTES, DEADLOCKS)
+
+    def read(self, session: Session) -> Iterator[Sample]:
+        """One row."""
+        (row,) = session.rows(_Server, "server")
+        yield CONNECTIONS.sample(row.connections)
+        yield MAXIMUM.sample(row.most)
+        reading: Reading = {
+            (TEMP_FILES, ()): row.temp_files,
+            (TEMP_BYTES, ()): row.temp_bytes,
+            (DEADLOCKS, ()): row.deadlocks,
+        }
+        self._counters.take(row.started, reading, row.reset)
+        yield from self._counters.samples()

@@ -1,0 +1,77 @@
+"""Vacuum: who keeps dead rows from being removed and for how long, and whether autovacuum has workers left.
+
+Facts (PostgreSQL manual, "Routine Vacuuming", "Replication Slots", "Prepared Transactions"): a dead row stays while any
+of these still needs a transaction from before its death. The role needs pg_monitor to see the other sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.collector import DatabaseCollector
+from exporter.context import Context
+from exporter.database import Session
+from exporter.metric import Sample, gauge
+
+SECONDS = gauge("river_vacuum_held_back_seconds", "How long the holder has kept dead rows from vacuum", "holder")
+TRANSACTIONS = gauge(
+    "river_vacuum_held_back_transactions",
+    "How many transactions ago the oldest is that the holder still needs",
+    "holder",
+)
+WORKERS = gauge("river_autovacuum_workers", "Autovacuum workers at work, and how many there may be", "state")
+
+HOLDERS = ("session", "slot", "prepared_transaction", "standby")
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    holder: str
+    oldest: str
+    transactions: float
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    running: float
+    most: float
+
+
+class VacuumCollector(DatabaseCollector):
+    """Reads the oldest of each kind of holder."""
+
+    name = "vacuum"
+    interval = 15.0
+    needs = ("pg_monitor",)
+    metrics = (SECONDS, TRANSACTIONS, WORKERS)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._holding: dict[str, tuple[str, float]] = {}
+
+    def read(self, session: Session) -> Iterator[Sample]:
+        """Each kind, 0 where nobody of it holds anything."""
+        found = {row.holder: row for row in session.rows(_Holder, "vacuum")}
+        now = self.context.clock()
+        for holder in HOLDERS:
+            row = found.get(holder)
+            yield SECONDS.sample(self._seconds(holder, row, now), holder)
+            yield TRANSACTIONS.sample(row.transactions if row else 0.0, holder)
+        (workers,) = session.rows(_Workers, "vacuum_workers")
+        yield WORKERS.sample(workers.running, "running")
+        yield WORKERS.sample(workers.most, "max")
+
+    def _seconds(self, holder: str, row: _Holder | None, now: float) -> float:
+        """As the view says; of a slot or standby, since when its oldest transaction has not advanced."""
+        if row is None:
+            self._holding.pop(holder, None)
+            return 0.0
+        if row.seconds is not None:
+            return row.seconds
+        oldest, since = self._holding.get(holder, ("", now))
+        if oldest != row.oldest:
+            since = now
+        self._holding[holder] = (row.oldest, since)
+        return now - since
