@@ -40,9 +40,13 @@ class Lane(threading.Thread):
             self._due = due
             if self._stop_event.wait(max(0.0, due - time.monotonic())):
                 return
-            started = time.monotonic()
-            runner.run(lateness=started - due)
-            heapq.heapreplace(queue, (self._next(due, runner), index, runner))
+            try:
+                runner.run(lateness=time.monotonic() - due)
+                following = self._next(due, runner)
+            except Exception:  # a fault of the exporter's own: the lane must outlive it
+                log.exception("collector broke its lane's loop", extra={"collector": runner.collector.name})
+                following = time.monotonic() + runner.collector.interval
+            heapq.heapreplace(queue, (following, index, runner))
 
     def stop(self) -> None:
         """Ask it to end after the present run."""
