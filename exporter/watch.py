@@ -143,6 +143,7 @@ class Watch:
     Attributes:
         timeouts: attempts seen to end at the deadline so far, by cause.
         heard: when the calls of an operation were last seen to rise in pg_stat_statements, monotonic seconds.
+        wrapped: whether this River's completer sends BEGIN and COMMIT around its statement; None until one was seen.
         gap: the longest time between two completions of late, in seconds.
         verdict: what the budget said last.
     """
@@ -157,6 +158,7 @@ class Watch:
     timeouts: dict[str, int] = field(default_factory=dict)
     lag: LagSummary | None = None
     heard: dict[str, float] = field(default_factory=dict)
+    wrapped: bool | None = None
     gap: float = 0.0
     verdict: Verdict | None = None
     _slow: float = float("-inf")

@@ -38,7 +38,7 @@ class SessionRow:
         statement_age: since the present statement began, or the last one while idle.
         transaction_age: since the present transaction began.
         idle_since: since the state last changed.
-        foreign: whether its transaction holds locks on tables that are not River's; None when it was not looked up.
+        foreign: whether its transaction's locks show that it is somebody else's; None when they were not looked up.
     """
 
     backend: tuple[int, float]
@@ -52,6 +52,11 @@ class SessionRow:
     transaction_age: float = 0.0
     idle_since: float = 0.0
     foreign: bool | None = None
+
+    @property
+    def slow(self) -> bool:
+        """Whether its transaction has lasted long enough to be worth a closer look."""
+        return self.state == "active" and self.transaction_age > OLD
 
 
 @dataclass(slots=True)
@@ -120,9 +125,13 @@ class Attempts:
 
     def undecided(self, row: SessionRow) -> bool:
         """Whether only the locks of the row's transaction can tell if it is the completer's."""
-        known = row.backend in self._running or self._others.get(row.backend) == row.transaction
         offset = row.transaction_age - row.statement_age
-        return row.statement == "completing" and not known and not row.wrapped and _FIRST < offset <= _MAYBE_FIRST
+        doubtful = row.statement == "completing" and not row.wrapped and _FIRST < offset <= _MAYBE_FIRST
+        return doubtful and self.unknown(row)
+
+    def unknown(self, row: SessionRow) -> bool:
+        """Whether nothing has been found out about the row's transaction yet."""
+        return row.backend not in self._running and self._others.get(row.backend) != row.transaction
 
     def is_completers(self, row: SessionRow) -> bool:
         """Whether a completing statement is its transaction's first, so that River's deadline applies to it.
@@ -133,7 +142,7 @@ class Attempts:
             return False
         offset = row.transaction_age - row.statement_age
         if row.wrapped:
-            return offset <= _WRAPPED_FIRST
+            return row.foreign is False or offset <= _WRAPPED_FIRST
         return offset <= _FIRST or (offset <= _MAYBE_FIRST and row.foreign is not True)
 
     def _follow(self, now: float, row: SessionRow) -> None:

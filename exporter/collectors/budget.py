@@ -1,4 +1,4 @@
-"""Budget: once a second, what the samplers saw is added up against the completer's ten seconds.
+"""Budget: twice a second, what the samplers saw is added up against the completer's ten seconds.
 
 It asks no server. The elected exporter gives all causes, every other one `pool` and `network` of its own pod.
 """
@@ -45,7 +45,7 @@ class BudgetCollector(Collector):
     """Adds up; keeps the counters."""
 
     name = "budget"
-    interval = 1.0
+    interval = 0.5
     lane = "budget"
     elected = False
     metrics = (TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, SOURCE, STALL, STALLS, TIMEOUTS)
@@ -139,7 +139,8 @@ class BudgetCollector(Collector):
         lag = watch.lag
         if lag is None or lag.worst_seconds is None or now - lag.at > FRESH:
             return 0.0
-        return max(0.0, min(lag.worst_seconds - COMPLETER_INTERVAL, watch.gap) - HEALTHY)
+        late = min(lag.worst_seconds - COMPLETER_INTERVAL, watch.gap)
+        return late if late > HEALTHY else 0.0
 
     def _count(self, watch: Watch, verdict: Verdict) -> None:
         schema = watch.schema

@@ -56,8 +56,16 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Foreign:
-    there: bool
+class _Locks:
+    foreign: bool
+    updates: bool
+    inserts: bool
+    notifies: bool
+
+    @property
+    def completes(self) -> bool:
+        """Whether the transaction does what the completer's does: rows of river_job are updated, and nothing else."""
+        return self.updates and not (self.foreign or self.inserts or self.notifies)
 
 
 class SessionsCollector(DatabaseCollector):
@@ -105,6 +113,8 @@ class SessionsCollector(DatabaseCollector):
         for row in rows:
             statement, key = classify(row.query), (row.pid, row.started)
             schema = self._rivers.get(key)
+            if statement.in_transaction is not None and (known := schema or self.context.target.default):
+                self.context.watch(known).wrapped = statement.in_transaction
             if statement.certain or statement.completes:
                 schema = statement.schema or schema or self.context.target.default
             elif schema is None and self._named(row):
@@ -163,7 +173,7 @@ class SessionsCollector(DatabaseCollector):
                 (now - row.idle_since for row, statement in rows if statement.completes and row.state == "idle"),
                 default=None,
             ),
-            trips=3 if any(statement.in_transaction for _, statement in rows) else 1,
+            trips=3 if watch.wrapped else 1,
         )
 
     def _row(self, session: Session, watch: Watch, row: _Row, statement: Statement) -> SessionRow:
@@ -182,8 +192,12 @@ class SessionsCollector(DatabaseCollector):
             transaction_age=row.transaction_age or 0.0,
             idle_since=row.idle_since,
         )
+        parameters = {"pid": row.pid, "database": self.context.target.database}
+        if watch.wrapped and statement.operation == "COMMIT" and watch.attempts.unknown(found) and found.slow:
+            # its statement was too quick to be seen, but what it locked tells whose commit this is
+            (locks,) = session.rows(_Locks, "sessions_locks", parameters)
+            return replace(found, statement="completing" if locks.completes else "other", wrapped=True, foreign=False)
         if row.state == "active" and watch.attempts.undecided(found):
-            parameters = {"pid": row.pid, "database": self.context.target.database}
-            (foreign,) = session.rows(_Foreign, "sessions_foreign", parameters)
-            return replace(found, foreign=foreign.there)
+            (locks,) = session.rows(_Locks, "sessions_locks", parameters)
+            return replace(found, foreign=locks.foreign)
         return found

@@ -104,6 +104,8 @@ class StatementsCollector(DatabaseCollector):
         for row in session.rows(_Text, "statements_texts", parameters, schema=target.statements_schema):
             own = MARK in row.query
             statement = self._statements[row.queryid] = None if own else classify(row.query)
+            if statement and statement.in_transaction is not None and (schema := statement.schema or target.default):
+                self.context.watch(schema).wrapped = statement.in_transaction
             if statement and statement.operation in _FOLDS:
                 self._folded.add(1, statement.operation)
 

@@ -1,0 +1,150 @@
+"""Every fault, provoked for real until River itself fails: is the cause right, and how long before is it said?
+
+`python -m tests.bench.precursor` runs them all and writes docs/precursor.md with a picture; names select a few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from exporter.demo.cache import say
+from exporter.demo.exporter import Metrics
+from exporter.demo.faults import FAULTS
+from tests.bench.chain import Chain
+from tests.bench.report import write
+from tests.bench.scenarios import SCENARIOS, Scenario, Scene, scene
+
+WARNING, CRITICAL = 0.3, 0.5
+HEALTHY_SECONDS = 25.0
+"""Before the fault: the exporter learns how long jobs take, and must say nothing."""
+
+PATIENCE = 60.0
+"""How long River may take to fail once the fault has stopped growing."""
+
+RESULTS = Path("build") / "precursor.json"
+
+
+@dataclass
+class Result:
+    """What one scenario showed; times are seconds after the fault began, None for what never happened."""
+
+    name: str
+    expected: str
+    sudden: bool
+    cause: str | None = None
+    warned: float | None = None
+    critical: float | None = None
+    deadline: float | None = None
+    free_ratio_low: float | None = None
+    false_alarms: int = 0
+    peak: float = 0.0
+    deadlines: int = 0
+    timeouts: float = 0.0
+    pages: int = 0
+    paged: float | None = None
+    page_cause: str | None = None
+    resolved: float | None = None
+    ratio: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def lead(self) -> float | None:
+        """Seconds from the critical threshold to River's first deadline."""
+        if self.critical is None or self.deadline is None:
+            return None
+        return self.deadline - self.critical
+
+
+def run(scenario: Scenario, *, alerts: bool) -> Result:
+    """One scenario from a healthy start to River's failure, or to the end of patience."""
+    result = Result(scenario.name, scenario.cause, scenario.sudden)
+    with scene(scenario) as parts, Chain.beside(parts.exporter, wanted=alerts) as chain:
+        began = time.monotonic()
+        while time.monotonic() - began < HEALTHY_SECONDS:
+            ratio = parts.exporter.metrics().most("river_completer_budget_used_ratio") or 0.0
+            result.false_alarms += ratio >= WARNING
+            time.sleep(1)
+        say(f"{scenario.name}: the fault begins")
+        with FAULTS[scenario.fault](parts.environment, scenario.start) as fault:
+            started, wall = time.monotonic(), datetime.now(UTC)
+            while not _over(scenario, parts, time.monotonic() - started):
+                at = time.monotonic() - started
+                if not scenario.sudden:
+                    share = min(1.0, at / scenario.seconds)
+                    fault.set(scenario.start + (scenario.end - scenario.start) * share)
+                _look(result, parts.exporter.metrics(), at)
+                time.sleep(max(0.0, 1 - (time.monotonic() - started - at)))
+        lifted = time.monotonic()
+        result.deadlines = len(parts.river.deadlines())
+        result.timeouts = parts.exporter.metrics().total("river_completer_timeouts_total") or 0.0
+        if parts.river.deadlines():
+            result.deadline = (parts.river.deadlines()[0] - wall).total_seconds()
+        chain.finish(result, wall, lifted)
+    lead = f"{result.lead:.0f} s" if result.lead is not None else "-"
+    cause = f"{result.cause or 'nothing'} (expected {scenario.cause})"
+    say(f"{scenario.name}: {cause}, lead {lead}, {result.pages} page(s)")
+    return result
+
+
+def _over(scenario: Scenario, parts: Scene, at: float) -> bool:
+    """Until River's own log tells of a deadline, and a moment more for the exporter to count it."""
+    if not scenario.fails:
+        return at > scenario.seconds + 10
+    deadlines = parts.river.deadlines()
+    if deadlines and (datetime.now(UTC) - deadlines[0]).total_seconds() > 12:
+        return True
+    return at > scenario.seconds + PATIENCE
+
+
+def _look(result: Result, metrics: Metrics, at: float) -> None:
+    ratio = metrics.most("river_completer_budget_used_ratio") or 0.0
+    result.ratio.append((round(at, 1), round(ratio, 3)))
+    result.peak = max(result.peak, ratio)
+    if ratio >= WARNING and result.warned is None:
+        result.warned = at
+    if ratio >= CRITICAL and result.critical is None:
+        result.critical = at
+    said = [each.labels["cause"] for each in metrics.samples("river_completer_cause")]
+    if said and (result.cause is None or result.critical is None or result.critical == at):
+        result.cause = said[0]
+    free = metrics.most("river_pool_free_ratio")
+    if free is not None and free <= 0.2 and result.free_ratio_low is None:
+        result.free_ratio_low = at
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns 0 when every cause was right, every lead long enough and no alarm false."""
+    parser = argparse.ArgumentParser(prog="make bench-precursor", description=__doc__)
+    parser.add_argument("only", nargs="*", help="parts of names; all scenarios unless given")
+    parser.add_argument("--jobs", type=int, default=2, help="scenarios at the same time (default %(default)s)")
+    parser.add_argument("--alerts", action="store_true", help="with Prometheus, Alertmanager and a receiver of pages")
+    options = parser.parse_args(arguments)
+    chosen = [each for each in SCENARIOS if not options.only or any(part in each.name for part in options.only)]
+    if not chosen:
+        parser.error(f"no scenario has {', '.join(options.only)} in its name")
+    say(f"{len(chosen)} scenarios, {options.jobs} at a time, about {_minutes(chosen, options.jobs):.0f} min")
+    lock, results = threading.Lock(), []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for result in pool.map(lambda each: run(each, alerts=options.alerts), chosen):
+            with lock:
+                results.append(result)
+                RESULTS.parent.mkdir(exist_ok=True)
+                RESULTS.write_text(json.dumps([asdict(each) for each in results]))
+    return write(results, whole=len(chosen) == len(SCENARIOS))
+
+
+def _minutes(chosen: Sequence[Scenario], jobs: int) -> float:
+    seconds = sum(HEALTHY_SECONDS + 15 + (40 if each.sudden else each.seconds) for each in chosen)
+    return seconds / 60 / jobs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""What the precursor benchmark found, as docs/precursor.md and a picture of every ratio over time."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter import __version__
+
+if TYPE_CHECKING:
+    from tests.bench.precursor import Result
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "precursor.md"
+PICTURE = ROOT / "docs" / "pictures" / "precursor.png"
+
+LEAD = 60.0
+"""Seconds that a growing fault must be said before River's first deadline."""
+
+STALL = 8.0
+"""Seconds within which a sudden stall must pass the critical threshold."""
+
+_HEAD = """\
+# How early, and is the cause right?
+
+Made by `make bench-precursor`{how}: each fault is provoked for real, on a real River and PostgreSQL 18, until River's
+own log says "context deadline exceeded". A growing fault must pass the critical threshold (0.5) at least {lead:.0f} s
+before that, a sudden one within {stall:.0f} s of its start; the cause must be the right one; and nothing may be said
+before.
+
+{when}, river-exporter {version}, River 0.51.1 and 0.16.0, {machine}.
+
+![The share of the budget used, over time, for each fault](pictures/precursor.png)
+
+| fault | cause | cause said | critical after | first deadline after | lead | deadlines | counted |{page_head}
+| --- | --- | --- | --- | --- | --- | --- | --- |{page_line}
+"""
+
+
+def verdict(result: Result) -> list[str]:
+    """What is wrong with a result; empty when nothing is."""
+    wrong = []
+    if result.cause != result.expected:
+        wrong.append(f"cause {result.cause}, not {result.expected}")
+    if result.false_alarms:
+        wrong.append(f"{result.false_alarms} s over the warning threshold before the fault")
+    if result.sudden and (result.critical is None or result.critical > STALL):
+        wrong.append(f"critical after {result.critical} s")
+    if not result.sudden and result.lead is not None and result.lead < LEAD and result.free_ratio_low is None:
+        wrong.append(f"lead {result.lead:.0f} s")
+    if result.timeouts > result.deadlines:
+        wrong.append(f"{result.timeouts:.0f} timeouts counted, River had {result.deadlines}")
+    return wrong
+
+
+def write(results: Sequence[Result], *, whole: bool) -> int:
+    """Print the verdicts, and write page and picture when all scenarios were run; returns the exit code."""
+    failed = {result.name: wrong for result in results if (wrong := verdict(result))}
+    for name, wrong in failed.items():
+        print(f"{name}: {'; '.join(wrong)}")
+    print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+    if whole:
+        PAGE.write_text(_page(results), encoding="utf-8")
+        draw(results)
+    return 1 if failed else 0
+
+
+def _page(results: Sequence[Result]) -> str:
+    paged = any(result.pages for result in results)
+    head = _HEAD.format(
+        how=" with `--alerts`" if paged else "",
+        lead=LEAD,
+        stall=STALL,
+        when=datetime.now(UTC).strftime("%-d %B %Y"),
+        version=__version__,
+        machine=f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        page_head=" pages | page after | page names | resolved after |" if paged else "",
+        page_line=" --- | --- | --- | --- |" if paged else "",
+    )
+    return head + "".join(_line(result, paged=paged) for result in results) + _NOTES
+
+
+_NOTES = """
+Times count from the start of the fault; "resolved" from its end. A growing fault grows for 200 to 240 s, and its lead
+depends on how fast it grows: River's first deadline can only come once an attempt takes 10 s. A leaking pool gives no slow
+attempt before its last connection is gone: there `river_pool_free_ratio` is the sign that comes early. A missing index
+makes completions slower without ever reaching the deadline here. "Deadlines" are those in River's log, "counted" is
+`river_completer_timeouts_total`, which must never exceed them: an attempt cut off while it waited for a connection shows
+nowhere but in the pool's statistics.
+"""
+
+
+def _line(result: Result, *, paged: bool) -> str:
+    cells = [
+        result.name,
+        result.expected,
+        result.cause or "none",
+        _seconds(result.critical),
+        _seconds(result.deadline),
+        _seconds(result.lead),
+        str(result.deadlines),
+        f"{result.timeouts:.0f}",
+    ]
+    if paged:
+        cells += [str(result.pages), _seconds(result.paged), result.page_cause or "-", _seconds(result.resolved)]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} s"
+
+
+def draw(results: Sequence[Result]) -> None:
+    """Small multiples: each fault's ratio, with the thresholds and River's first deadline."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    from dashboards.style import CAUSE_COLOURS
+
+    columns = 4
+    rows = -(-len(results) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(16, 2.6 * rows), sharey=True, squeeze=False)
+    for axis in axes.flat:
+        axis.set_visible(False)
+    for axis, result in zip(axes.flat, results, strict=False):
+        axis.set_visible(True)
+        colour = CAUSE_COLOURS[result.expected]
+        times, ratios = zip(*result.ratio, strict=True) if result.ratio else ((), ())
+        axis.fill_between(times, ratios, color=colour, alpha=0.35, step="post")
+        axis.step(times, ratios, color=colour, where="post")
+        axis.axhline(0.3, color="#8a6d00", linewidth=0.8, linestyle="--")
+        axis.axhline(0.5, color="#a00000", linewidth=0.8, linestyle="--")
+        if result.deadline is not None:
+            axis.axvline(result.deadline, color="black", linewidth=1)
+            axis.annotate("first deadline", (result.deadline, 1.05), ha="right", fontsize=7, xytext=(-3, 0),
+                          textcoords="offset points")  # fmt: skip
+        axis.set_title(f"{result.name} ({result.expected})", fontsize=9, loc="left")
+        axis.set_ylim(0, 1.2)
+        axis.tick_params(labelsize=7)
+        axis.set_xlabel("seconds since the fault began", fontsize=7)
+    figure.tight_layout()
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PICTURE, dpi=80)
+    pyplot.close(figure)

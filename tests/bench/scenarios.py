@@ -1,0 +1,125 @@
+"""The faults that the exporter must see coming: what each is, how it grows, and what it must be called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from exporter.demo.exporter import Exporter
+from exporter.demo.faults import FAULTS, Environment
+from exporter.demo.pgbouncer import PgBouncer
+from exporter.demo.postgres import Postgres
+from exporter.demo.proxy import TcpProxy
+from exporter.demo.river import Load, River, Version, migrate
+from exporter.setup_sql import render
+
+DATABASE, ROLE, PASSWORD = "app", "river_exporter", "only-for-a-throw-away-server"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One fault.
+
+    Attributes:
+        name: of the scenario, for the table and the command line.
+        fault: its name among the demo's faults.
+        cause: what the budget must call it.
+        start, end: the intensity grows from one to the other, in the fault's own unit; equal for a sudden stall.
+        seconds: how long it grows; after that it stays for as long as River needs to fail.
+        through: what stands between River and PostgreSQL.
+        pool_statistics: whether the exporter may read River's own pool.
+        version: of River.
+        load: what River does, beside the default 50 jobs of 250 ms a second on 20 workers and 10 connections.
+        fails: whether River is expected to reach its deadline; a slow index only gets slower.
+    """
+
+    name: str
+    fault: str
+    cause: str
+    start: float = 0.0
+    end: float = 0.0
+    seconds: float = 200.0
+    through: Literal["nothing", "proxy", "pgbouncer"] = "nothing"
+    pool_statistics: bool = False
+    version: Version = "0.51"
+    load: Load = field(default_factory=Load)
+    fails: bool = True
+
+    @property
+    def sudden(self) -> bool:
+        """Whether it comes at once."""
+        return self.start == self.end
+
+
+_BOUNCED = Load(poll_only=True, exec_mode="exec")
+
+SCENARIOS = (
+    Scenario("row lock, idle in transaction", "row-lock", "lock", 0.5, 14),
+    Scenario("row lock, a long UPDATE", "long-update", "lock", 0.5, 14),
+    Scenario("row lock, River 0.16", "row-lock", "lock", 0.5, 14, version="0.16"),
+    Scenario("row lock, at once", "row-lock", "lock", 60, 60),
+    Scenario("LOCK TABLE", "table-lock", "lock", 0.5, 14),
+    Scenario("ALTER TABLE behind an idle reader", "ddl", "lock", 60, 60),
+    Scenario("pool leaked", "pool-exhausted", "pool", 1, 10, seconds=100, pool_statistics=True),
+    Scenario("pool leaked, statistics unknown", "pool-exhausted", "pool", 10, 10),
+    Scenario("workers hold all connections", "pool-held", "pool", 0.25, 16, seconds=240, pool_statistics=True),
+    Scenario("workers hold all connections, statistics unknown", "pool-held", "pool", 0.25, 16, seconds=240),
+    Scenario("PgBouncer exhausted", "pgbouncer-exhausted", "pool", 10, 10, through="pgbouncer", load=_BOUNCED),
+    Scenario("network delay", "network-delay", "network", 0.1, 13, through="proxy"),
+    Scenario("network jitter", "jitter", "network", 0.1, 20, through="proxy"),
+    Scenario("network black hole", "black-hole", "network", 60, 60, through="proxy"),
+    Scenario("proxy accepts and stalls", "accept-then-stall", "network", 60, 60, through="proxy"),
+    Scenario("slow trigger, sleeping", "slow-statement", "execution", 0.1, 13),
+    Scenario("slow trigger, busy", "slow-trigger", "execution", 0.1, 13),
+    Scenario("missing index", "missing-index", "execution", 20_000, 400_000, fails=False),
+    Scenario("synchronous standby gone", "sync-standby", "storage", 60, 60),
+    Scenario("synchronous standby slow", "sync-standby", "storage", 0.5, 14),
+    Scenario("synchronous standby gone, River 0.16", "sync-standby", "storage", 60, 60, version="0.16"),
+)
+"""All of them; the growing ones take about four minutes each, the sudden ones one."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a scenario runs in."""
+
+    postgres: Postgres
+    river: River
+    exporter: Exporter
+    environment: Environment
+
+
+@contextmanager
+def scene(scenario: Scenario) -> Iterator[Scene]:
+    """PostgreSQL, River and the exporter with its least-privilege role, as the scenario wants them."""
+    with ExitStack() as parts:
+        postgres = parts.enter_context(Postgres(18, {"max_prepared_transactions": 10}))
+        postgres.create_database(DATABASE)
+        migrate(postgres.url(DATABASE), scenario.version)
+        with postgres.connect(DATABASE) as connection:
+            connection.execute("CREATE EXTENSION pg_stat_statements")
+            connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        rivers, own = postgres.url(DATABASE), postgres.url(DATABASE, ROLE, PASSWORD)
+        settings: dict[str, str] = {}
+        own_through, proxy, pgbouncer = None, None, None
+        if scenario.through == "proxy":
+            proxy = parts.enter_context(TcpProxy(postgres.host, postgres.port))
+            rivers, own_through = proxy.url(rivers), proxy.url(own)
+        elif scenario.through == "pgbouncer":
+            pgbouncer = parts.enter_context(PgBouncer(postgres, DATABASE, {ROLE: PASSWORD}, pool_size=10))
+            rivers, own_through = pgbouncer.url(), pgbouncer.url(ROLE)
+            settings["pgbouncer.url"] = pgbouncer.console_url
+            settings["pgbouncer.user"] = "postgres"
+        load = Load(rate=50, job_seconds=0.25, workers=20, pool=10) | scenario.load
+        river = parts.enter_context(River(rivers, version=scenario.version, **load))
+        pages = [river.metrics_url] if scenario.pool_statistics else []
+        exporter = parts.enter_context(Exporter(own, river_url=own_through, metrics_urls=pages, settings=settings))
+        environment = Environment(postgres.url(DATABASE), river, proxy, pgbouncer)
+        yield Scene(postgres, river, exporter, environment)
+
+
+def fault(scenario: Scenario, environment: Environment) -> object:
+    """The scenario's fault, at its first intensity; not provoked yet."""
+    return FAULTS[scenario.fault](environment, scenario.start)
