@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from psycopg import sql
 
 from exporter.address import addresses
-from exporter.collector import Collector, _check
+from exporter.collector import Collector, DatabaseCollector, _check
 from exporter.collectors import classes
 from exporter.config import load
 from exporter.context import Context
-from exporter.database import Database
+from exporter.database import Database, Row, Session
+from exporter.database import load as load_query
 from exporter.demo.process import wait_for
 from exporter.election import Election
 from exporter.metric import Buckets, Totals
@@ -20,6 +24,15 @@ from exporter.snapshot import Snapshot
 
 Values = dict[str, dict[tuple[str, ...], float]]
 """What a run said: by metric, then by label values."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a query cost: shared blocks it touched, seconds on the server, its nodes as `Seq Scan on river_job`."""
+
+    blocks: int
+    seconds: float
+    nodes: list[str]
 
 
 class Exporter:
@@ -74,6 +87,44 @@ class Exporter:
             else:
                 found.setdefault(metric.name, {})[labels] = value
         return found
+
+    def plans(self, name: str) -> dict[str, Plan]:
+        """Run a collector, then each of its queries again under EXPLAIN ANALYZE, as the same role: plan by query."""
+        asked: list[tuple[str, Mapping[str, Any] | None, str | None]] = []
+
+        class Recording(Session):
+            def rows(
+                self,
+                kind: type[Row],
+                query: str,
+                parameters: Mapping[str, Any] | None = None,
+                schema: str | None = None,
+            ) -> list[Row]:
+                asked.append((query, parameters, schema))
+                return super().rows(kind, query, parameters, schema)
+
+        collector = self.collector(name)
+        assert isinstance(collector, DatabaseCollector)
+        with collector.lease.session() as session:
+            list(collector.read(Recording(session._connection)))
+            return {query: self._plan(session, query, given, schema) for query, given, schema in asked}
+
+    @staticmethod
+    def _plan(session: Session, query: str, parameters: Mapping[str, Any] | None, schema: str | None) -> Plan:
+        statement: sql.Composable = sql.SQL(load_query(query, session.version // 10000))
+        if schema is not None:
+            statement = sql.SQL(load_query(query, session.version // 10000)).format(schema=sql.Identifier(schema))
+        statement = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}").format(statement)
+        row = session._connection.execute(statement, parameters).fetchone()
+        assert row is not None
+        root = row[0][0]["Plan"]
+        nodes, todo = [], [root]
+        while todo:
+            node = todo.pop()
+            todo += node.get("Plans", [])
+            nodes.append(f"{node['Node Type']} on {node.get('Relation Name', '')}")
+        blocks = sum(root[f"Shared {source} Blocks"] for source in ("Hit", "Read"))
+        return Plan(blocks, row[0][0]["Execution Time"] / 1000, nodes)
 
     def until(self, name: str, condition: Callable[[Values], object], what: str, timeout: float = 20) -> Values:
         """Run a collector until what it says meets the condition, and return that."""
