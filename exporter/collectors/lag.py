@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from exporter.collector import SchemaCollector
 from exporter.context import Context
@@ -158,7 +158,7 @@ class LagCollector(SchemaCollector):
         for lag in lags:
             self._lag.observe(max(lag, 0.0), schema)
         self._tell(kept, schema, now, lags)
-        kept.last = now
+        kept.last = replace(now, ids=None, lags=None)
         if kept.least:
             yield SKEW.sample(max(0.0, -min(least for _, least in kept.least)), schema)
 

@@ -132,11 +132,7 @@ class StorageCollector(DatabaseCollector):
 
 
 def required(names: str) -> int:
-    """How many standbys a commit waits for by `synchronous_standby_names`.
-
-    >>> required(""), required("a, b"), required("*"), required("FIRST 2 (a, b, c)"), required("ANY 1 (*)")
-    (0, 1, 1, 2, 1)
-    """
+    """How many standbys a commit waits for by `synchronous_standby_names`: `a, b`, `FIRST 2 (a, b, c)`, `ANY 1 (*)`."""
     if found := re.match(r"\s*(?:(?:FIRST|ANY)\s+)?(\d+)\s*\(", names, re.IGNORECASE):
         return int(found[1])
     return int(bool(names.strip()))
