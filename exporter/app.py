@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from exporter.database import Database
 from exporter.election import Election
 from exporter.errors import ConfigError
 from exporter.log import kv
-from exporter.metric import Sample, gauge
+from exporter.metric import Sample, counter, gauge
 from exporter.registry import expose
 from exporter.schedule import Schedule
 from exporter.server import Routes, Server
@@ -37,7 +38,10 @@ RELOADED = gauge("river_exporter_config_last_reload_successful", "1 when the las
 RELOADED_AT = gauge(
     "river_exporter_config_last_reload_success_timestamp_seconds", "Unix time of the configuration in force"
 )
-METRICS = (UP, BUILD, RELOADED, RELOADED_AT, *RUNNER_METRICS)
+DATABASE_SECONDS = counter(
+    "river_exporter_database_seconds_total", "Time in which the exporter's runs used a session of the database"
+)
+METRICS = (UP, BUILD, RELOADED, RELOADED_AT, DATABASE_SECONDS, *RUNNER_METRICS)
 """What the exporter says of itself, beside its collectors."""
 
 
@@ -54,7 +58,7 @@ class App:
     """
 
     def __init__(self, config_file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> None:
-        self._read = lambda: load(config_file, environment, flags)
+        self._read: Callable[[], Config] = partial(load, config_file, environment, flags)
         self._environment = environment
         config = self._read()
         database, river, pgbouncer = addresses(config, environment)
@@ -73,8 +77,8 @@ class App:
         self._reload_lock = threading.Lock()
         self._reloaded = (True, time.time())
         registry = expose(self.context.snapshot, self.samples)
-        ProcessCollector(registry=registry)  # type: ignore[no-untyped-call]
-        PlatformCollector(registry=registry)  # type: ignore[no-untyped-call]
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
         routes = Routes(
             metrics=registry,
             telemetry_path=config.web.telemetry_path,
@@ -123,6 +127,8 @@ class App:
             if (config.web, config.log) != (context.config.web, context.config.log):
                 log.warning("web and log settings take effect at the next start")
             context.config, context.river, context.pgbouncer = config, river, pgbouncer
+            for watch in context.watches.values():
+                watch.configure(float(config.river.timeout), float(config.window), config.thresholds.warning)
             context.database.move(database, _deadline(config))
             self._reloaded = (True, time.time())
             log.info("configuration reloaded")
@@ -135,6 +141,7 @@ class App:
         yield BUILD.sample(1, __version__)
         yield RELOADED.sample(float(self._reloaded[0]))
         yield RELOADED_AT.sample(self._reloaded[1])
+        yield DATABASE_SECONDS.sample(self.context.database.seconds)
         for runner in self.schedule.runners:
             yield from runner.samples()
 

@@ -89,11 +89,19 @@ class Connection(psycopg.Connection[Any]):
 
 
 class Session:
-    """A connection lent to one run; it knows the server's version and loads queries by name."""
+    """A connection lent to one run; it knows the server's version and loads queries by name.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    Args:
+        folder: the package whose files the queries are.
+    """
+
+    def __init__(self, connection: Connection, folder: str = "exporter.collectors") -> None:
+        self._connection, self._folder = connection, folder
         self.version = connection.info.server_version
+
+    def of(self, folder: str) -> Session:
+        """The same connection for the queries of another package."""
+        return Session(self._connection, folder)
 
     def rows(
         self, kind: type[Row], query: str, parameters: Mapping[str, Any] | None = None, schema: str | None = None
@@ -101,7 +109,7 @@ class Session:
         """The rows of the named query as objects of `kind`, a dataclass whose fields are the query's columns.
 
         Args:
-            query: name of a file `collectors/<query>.sql`; the variant `<query>.pgNN.sql` with the highest NN that is
+            query: name of a file `<query>.sql`; the variant `<query>.pgNN.sql` with the highest NN that is
                 no newer than the server goes first.
             schema: River's schema, where the query has `{schema}`.
 
@@ -110,7 +118,7 @@ class Session:
             TypeError: the query's columns are not the fields of `kind`.
             Unreachable: no answer within the deadline.
         """
-        text = load(query, self.version // 10000)
+        text = load(query, self.version // 10000, self._folder)
         composed: Query = text
         if schema is not None:
             # psycopg looks for parameters in the whole text: a % in a name is doubled, as one in the text is
@@ -121,11 +129,11 @@ class Session:
 
 
 @cache
-def load(query: str, major: int) -> LiteralString:
+def load(query: str, major: int, folder: str = "exporter.collectors") -> LiteralString:
     """The text of a packaged query for a server's major version."""
-    folder = resources.files("exporter.collectors")
+    files = resources.files(folder)
     for candidate in (*(f"{query}.pg{number}.sql" for number in range(major, 12, -1)), f"{query}.sql"):
-        if (file := folder.joinpath(candidate)).is_file():
+        if (file := files.joinpath(candidate)).is_file():
             # packaged with the code, so as trusted as a literal in it
             return re.sub(
                 r"^(\s*)select\b", rf"\1select /* {MARK} */", file.read_text("utf-8"), count=1, flags=re.MULTILINE
@@ -141,6 +149,7 @@ class Database:
 
     Attributes:
         failure: why the last attempt to connect failed, until one works.
+        seconds: in which runs had a session, since the start.
         reason: of the last contact: empty when it worked, else one of REASONS; None before the first.
     """
 
@@ -150,6 +159,7 @@ class Database:
         self.failure: Unreachable | None = None
         self.reason: str | None = None
         self.epoch = 0
+        self.seconds = 0.0
         database = self
 
         class Recording(Connection):
@@ -215,6 +225,7 @@ class Lease:
         ends = time.monotonic() + limit
         connection = self._connection or self._connect(limit)
         connection.deadline = ends
+        began = time.monotonic()
         try:
             yield Session(connection)
             self._database.reason = ""
@@ -228,6 +239,8 @@ class Lease:
             if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 self.give_up()
             raise
+        finally:
+            self._database.seconds += time.monotonic() - began
 
     def give_up(self) -> None:
         """Close the connection, and with it what lives in it; the next run gets another."""

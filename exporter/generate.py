@@ -14,10 +14,11 @@ _HEAD = """\
 # Metrics
 
 Generated from the declarations in `exporter/` by `make generate`. Seconds, bytes and ratios are in the names. A series
-whose value is no longer known disappears: after three intervals of its collector without a successful run, at least 10 s.
-Gauges that say "in the window" hold their peak for `window` (60 s unless configured), so that every scraper sees it.
+whose value is no longer known disappears: after three intervals of its collector without a successful run, at least
+10 s. Gauges that say "in the window" hold their peak for `window` (60 s unless configured), so that every scraper sees
+it.
 
-Series of the watched database come from the one exporter that is elected per schema; take `max by` of them, never `sum`.
+Series of the watched database come from the one exporter that is elected per schema: take `max by`, never `sum`.
 """
 
 

@@ -27,6 +27,7 @@ class Sessions:
         inflight: age of that attempt in seconds; 0 without one.
         finished: the longest completing statement that ended since the sample before, in seconds.
         completed: monotonic seconds at which a completing statement last ended, as far as a session still shows one.
+        polled: monotonic seconds at which workers last began to fetch jobs or to elect a leader; None when not seen.
         trips: round trips of one completion of this River.
     """
 
@@ -39,6 +40,7 @@ class Sessions:
     inflight: float = 0.0
     finished: float = 0.0
     completed: float | None = None
+    polled: float | None = None
     trips: int = 1
 
 
@@ -162,6 +164,11 @@ class Watch:
     gap: float = 0.0
     verdict: Verdict | None = None
     _slow: float = float("-inf")
+
+    def configure(self, timeout: float, window: float, warning: float) -> None:
+        """Take new settings: seconds of an attempt and of the window, and the share to name a cause from."""
+        self.attempts.timeout = self.budget.timeout = timeout
+        self.budget.window, self.budget.warning = window, warning
 
     def time_out(self, cause: str, attempts: int, now: float) -> None:
         """Count attempts that ended at the deadline, at `now` (monotonic seconds)."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from exporter import pool
 from exporter.budget import SessionRow
 from exporter.budget.attempts import OLD
 from exporter.collector import DatabaseCollector
@@ -31,6 +32,8 @@ INFLIGHT = gauge(
     "river_completer_inflight_seconds", "Age of the oldest completing statement, highest in the window", "schema"
 )
 COUNT = gauge("river_sessions", "River's sessions by state, as of the last sample", "schema", "state")
+SOURCE = "sessions"
+"""Of the pool's metrics: what can be seen of River's pools from the server, all pods together."""
 FASTEST = 0.25
 """Seconds between two samples while an attempt is older than half a second."""
 
@@ -75,7 +78,7 @@ class SessionsCollector(DatabaseCollector):
     interval = 1.0
     lane = "sampler"
     needs = ("pg_monitor",)
-    metrics = (SECONDS, INFLIGHT, COUNT)
+    metrics = (SECONDS, INFLIGHT, COUNT, pool.CONNECTIONS, pool.MOST)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -105,6 +108,15 @@ class SessionsCollector(DatabaseCollector):
             yield INFLIGHT.sample(peak or 0.0, schema)
         self._sampled = now
         yield from self._seconds.samples()
+        yield from self._pool()
+
+    def _pool(self) -> Iterator[Sample]:
+        """River's connections as the server has them; how many there may be only where River's own URL says so."""
+        seen = [watch.sessions for watch in self.context.watches.values() if watch.sessions]
+        yield pool.CONNECTIONS.sample(sum(each.busy for each in seen), SOURCE, "acquired")
+        yield pool.CONNECTIONS.sample(sum(each.total - each.busy for each in seen), SOURCE, "idle")
+        if (most := self.context.river.pool_max_connections()) is not None:
+            yield pool.MOST.sample(most, SOURCE)
 
     def _by_schema(self, rows: list[_Row]) -> dict[str, list[tuple[_Row, Statement]]]:
         """River's sessions by schema: those seen running a statement of its, and those the configuration names."""

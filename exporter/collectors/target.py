@@ -114,9 +114,9 @@ class TargetCollector(DatabaseCollector):
         }
         for name in _Rights.__slots__:
             # null: this version of River has no such table, which is nobody's to mend
-            there = [right for row in rights if (right := getattr(row, name)) is not None]
-            if there or name == "river_job":
-                capabilities[name] = len(rights) == len(schemas) > 0 and all(there)
+            known = [right for row in rights if (right := getattr(row, name)) is not None]
+            if known or name == "river_job":
+                capabilities[name] = len(rights) == len(schemas) > 0 and all(known)
         self._tell(capabilities, found)
         self.context.target = Target(
             schemas=schemas if server.version >= OLDEST else (),

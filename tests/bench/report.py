@@ -86,11 +86,11 @@ def _page(results: Sequence[Result]) -> str:
 
 _NOTES = """
 Times count from the start of the fault; "resolved" from its end. A growing fault grows for 200 to 240 s, and its lead
-depends on how fast it grows: River's first deadline can only come once an attempt takes 10 s. A leaking pool gives no slow
-attempt before its last connection is gone: there `river_pool_free_ratio` is the sign that comes early. A missing index
-makes completions slower without ever reaching the deadline here. "Deadlines" are those in River's log, "counted" is
-`river_completer_timeouts_total`, which must never exceed them: an attempt cut off while it waited for a connection shows
-nowhere but in the pool's statistics.
+depends on how fast it grows: River's first deadline can only come once an attempt takes 10 s. A leaking pool gives no
+slow attempt before its last connection is gone: there `river_pool_free_ratio` is the sign that comes early. A missing
+index makes completions slower without ever reaching the deadline here. "Deadlines" are those in River's log, "counted"
+is `river_completer_timeouts_total`, which must never exceed them: an attempt cut off while it waited for a connection
+shows nowhere but in the pool's statistics.
 """
 
 
@@ -121,7 +121,7 @@ def draw(results: Sequence[Result]) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    from dashboards.style import CAUSE_COLOURS
+    from dashboards.style import CAUSES
 
     columns = 4
     rows = -(-len(results) // columns)
@@ -130,7 +130,7 @@ def draw(results: Sequence[Result]) -> None:
         axis.set_visible(False)
     for axis, result in zip(axes.flat, results, strict=False):
         axis.set_visible(True)
-        colour = CAUSE_COLOURS[result.expected]
+        colour = CAUSES[result.expected]
         times, ratios = zip(*result.ratio, strict=True) if result.ratio else ((), ())
         axis.fill_between(times, ratios, color=colour, alpha=0.35, step="post")
         axis.step(times, ratios, color=colour, where="post")

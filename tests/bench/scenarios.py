@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from exporter.demo.exporter import Exporter
-from exporter.demo.faults import FAULTS, Environment
+from exporter.demo.faults import Environment
 from exporter.demo.pgbouncer import PgBouncer
 from exporter.demo.postgres import Postgres
 from exporter.demo.proxy import TcpProxy
@@ -103,7 +103,9 @@ def scene(scenario: Scenario) -> Iterator[Scene]:
             connection.execute(render(role=ROLE, password=PASSWORD).encode())
         rivers, own = postgres.url(DATABASE), postgres.url(DATABASE, ROLE, PASSWORD)
         settings: dict[str, str] = {}
-        own_through, proxy, pgbouncer = None, None, None
+        own_through: str | None = None
+        proxy: TcpProxy | None = None
+        pgbouncer: PgBouncer | None = None
         if scenario.through == "proxy":
             proxy = parts.enter_context(TcpProxy(postgres.host, postgres.port))
             rivers, own_through = proxy.url(rivers), proxy.url(own)
@@ -115,11 +117,8 @@ def scene(scenario: Scenario) -> Iterator[Scene]:
         load = Load(rate=50, job_seconds=0.25, workers=20, pool=10) | scenario.load
         river = parts.enter_context(River(rivers, version=scenario.version, **load))
         pages = [river.metrics_url] if scenario.pool_statistics else []
-        exporter = parts.enter_context(Exporter(own, river_url=own_through, metrics_urls=pages, settings=settings))
+        exporter = parts.enter_context(
+            Exporter(own, river_url=own_through or own, metrics_urls=pages, settings=settings)
+        )
         environment = Environment(postgres.url(DATABASE), river, proxy, pgbouncer)
         yield Scene(postgres, river, exporter, environment)
-
-
-def fault(scenario: Scenario, environment: Environment) -> object:
-    """The scenario's fault, at its first intensity; not provoked yet."""
-    return FAULTS[scenario.fault](environment, scenario.start)
