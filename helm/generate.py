@@ -1,7 +1,7 @@
 """Makes what is written twice in the chart: `python helm/generate.py`, or `--check` to see only whether it is current.
 
 - `values.schema.json`, from `values.schema.yaml`, the exporter's own configuration schema and the alerts' names;
-- `files/dashboards/`, copies of `dashboards/*.json`, since a chart can only read its own files;
+- `files/`, copies of `dashboards/*.json` and `config/alertmanager.yaml`, since a chart can only read its own files;
 - `README.md`, whose table follows helm-docs' convention: a comment that begins with ``# --`` describes the next key.
 """
 
@@ -23,12 +23,18 @@ from exporter.config import schema
 HERE = Path(__file__).parent
 CHART = HERE / "river-exporter"
 DASHBOARDS = HERE.parent / "dashboards"
+ALERTMANAGER = HERE.parent / "config" / "alertmanager.yaml"
 
 
 def outputs() -> Mapping[Path, str]:
     """Return the text of every generated file, by its path."""
     dashboards = {CHART / "files" / "dashboards" / file.name: file.read_text() for file in DASHBOARDS.glob("*.json")}
-    return {CHART / "values.schema.json": values_schema(), CHART / "README.md": readme(), **dashboards}
+    return {
+        CHART / "values.schema.json": values_schema(),
+        CHART / "README.md": readme(),
+        CHART / "files" / "alertmanager.yaml": ALERTMANAGER.read_text(),
+        **dashboards,
+    }
 
 
 def values_schema() -> str:

@@ -1,6 +1,7 @@
 """Helm 3 and Helm 4, and the Prometheus operator's definitions, fetched once into the cache."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from functools import cache
@@ -88,3 +89,11 @@ def template(program: Path, values: Sequence[Path] = (), *options: str, chart: P
     """Render the chart with value files, as release ``monitor`` in namespace ``apps`` unless options say otherwise."""
     files = [word for path in values for word in ("--values", str(path))]
     return helm(program, "template", "monitor", chart, "--namespace", "apps", *files, *options)
+
+
+def example_chart(into: Path) -> Path:
+    """Copy the example application's chart and give it this chart as its dependency, as `helm dependency` would."""
+    chart = into / "river-app"
+    shutil.copytree(EXAMPLE, chart, ignore=shutil.ignore_patterns("charts", "Chart.lock"))
+    shutil.copytree(CHART, chart / "charts" / "river-exporter")
+    return chart

@@ -1,0 +1,13 @@
+.PHONY: image
+image: ## The image, built with docker, podman or buildah (IMAGE=name:tag, BASE=another slim Python)
+	@image/build $(IMAGE)
+
+.PHONY: manifests
+manifests: $(READY) ## Write the plain manifests and the golden files from the chart
+	@$(BIN)/python -m tests.k8s.manifests
+	@$(BIN)/python -m tests.k8s.golden
+
+.PHONY: test-k8s
+test-k8s: $(READY) ## The image and the chart on a real one-node Kubernetes, as root (cold about 20 min)
+	@tests/k8s/cluster build
+	@$(BIN)/python -m pytest tests/k8s/cluster_*.py $(ARGS)
