@@ -48,6 +48,7 @@ generate: $(READY) ## Write again what is generated: docs/metrics.md, alerts, da
 	@$(BIN)/python -m exporter.generate
 	@$(BIN)/python -m alerts.generate
 	@$(BIN)/python -m dashboards.generate
+	@$(BIN)/python -m helm.generate
 
 .PHONY: bench
 bench: $(READY) ## Speed, memory and what it costs the database
@@ -64,3 +65,5 @@ lock: $(READY) ## Write the lock files from pyproject.toml
 .PHONY: clean
 clean: ## Remove the environment and what was built; the cache of servers stays
 	@rm -rf $(VENV) .nox build dist .mypy_cache .ruff_cache .pytest_cache .coverage
+
+include tests/k8s/targets.mk
