@@ -1,0 +1,117 @@
+"""A real incident to look at: River behind PgBouncer, PostgreSQL, exporter, Prometheus, and one fault after another.
+
+`python -m dashboards.incident` provokes them and draws the dashboards of it, as the documentation shows them.
+"""
+
+import argparse
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashboards.fill import Api, Window
+from dashboards.preview import FOLDER, draw_all
+from exporter.collectors import classes
+from exporter.demo.cache import say
+from exporter.demo.exporter import Exporter
+from exporter.demo.faults import FAULTS, Environment
+from exporter.demo.pgbouncer import PgBouncer
+from exporter.demo.postgres import Postgres
+from exporter.demo.prometheus import Prometheus
+from exporter.demo.river import River, migrate
+from exporter.demo.stage import DATABASE, ROLE, own_environment
+from exporter.setup_sql import render
+
+RULES = FOLDER.parent / "config" / "alerts.yaml"
+SETTINGS: dict[str, str | int] = {"max_prepared_transactions": 10, "track_io_timing": "on", "track_wal_io_timing": "on"}
+OFTEN = {f"collectors.{each.name}.interval": "2s" for each in classes() if each.interval > 2}
+"""Intervals shorter than by default, so that a picture of minutes is as sharp as one of hours."""
+
+WORKERS, CONNECTIONS = 20, 10
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What runs."""
+
+    postgres: Postgres
+    river: River
+    exporter: Exporter
+    prometheus: Prometheus
+    environment: Environment
+
+
+@contextmanager
+def scene(scrape: str = "1s") -> Iterator[Scene]:
+    """Start everything and leave nothing behind; `scrape` is Prometheus' interval.
+
+    Raises:
+        PartMissing: a part can't be had on this machine.
+        ServerFailed: a part doesn't start.
+    """
+    with ExitStack() as parts, own_environment():
+        say("starting PostgreSQL, PgBouncer, River, the exporter and Prometheus")
+        postgres = parts.enter_context(Postgres(18, SETTINGS))
+        postgres.create_database(DATABASE)
+        migrate(postgres.url(DATABASE))
+        password = secrets.token_hex(16)
+        with postgres.connect(DATABASE) as connection:
+            connection.execute("CREATE EXTENSION pg_stat_statements")
+            connection.execute(render(role=ROLE, password=password).encode())
+        bouncer = parts.enter_context(PgBouncer(postgres, DATABASE, pool_size=CONNECTIONS + 5))
+        river = parts.enter_context(
+            River(bouncer.url(), rate=50, pool=CONNECTIONS, workers=WORKERS, exec_mode="exec", poll_only=True)
+        )
+        exporter = parts.enter_context(
+            Exporter(
+                postgres.url(DATABASE, ROLE, password),
+                river_url=bouncer.url(),
+                metrics_urls=[river.metrics_url],
+                settings={"pgbouncer.url": bouncer.console_url, "river.workers": str(WORKERS), **OFTEN},
+            )
+        )
+        target = f"{exporter.host}:{exporter.port}"
+        prometheus = parts.enter_context(Prometheus(targets=[target], rules=[RULES], scrape_interval=scrape))
+        say(f"Prometheus answers at {prometheus.url}")
+        environment = Environment(postgres.url(DATABASE), river, None, bouncer)
+        yield Scene(postgres, river, exporter, prometheus, environment)
+
+
+def incident(environment: Environment) -> None:
+    """Rest, a row lock that lasts longer each time until attempts time out, rest, and a pool that leaks at once."""
+    _wait(120, "all is well")
+    with FAULTS["row-lock"](environment, 2) as lock:
+        _wait(30, "a transaction locks rows, 2 s each time")
+        lock.set(5)
+        _wait(40, "5 s each time")
+        lock.set(25)
+        _wait(56, "25 s each time: attempts time out")
+    _wait(150, "lifted; all is well")
+    with FAULTS["pool-exhausted"](environment):
+        _wait(25, "River's pool leaks")
+
+
+def _wait(seconds: float, what: str) -> None:
+    say(f"{what}, for {seconds:.0f} s")
+    time.sleep(seconds)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Provoke the incident and draw it, in dark and light."""
+    parser = argparse.ArgumentParser(prog="python -m dashboards.incident", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path(), help="folder for the pictures (default here)")
+    output = parser.parse_args(arguments).output
+    with scene("2s") as played:
+        began = time.time()
+        incident(played.environment)
+        say(f"River's own log has {len(played.river.deadlines())} deadlines of the completer")
+        window = Window(began, time.time(), 2)
+        files, api = sorted(FOLDER.glob("river-*.json")), Api(played.prometheus.url)
+        return draw_all(files, api, window, "dark", output) or draw_all(files[:1], api, window, "light", output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Every query of every dashboard on a real Prometheus that scrapes the real exporter beside a real River.
+
+What is rightly empty while all is well is listed with the reason, and is seen to have data once its fault is provoked.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+from psycopg import sql
+
+from dashboards.fill import Api, Ask, Window, asks
+from dashboards.generate import FOLDER
+from dashboards.incident import Scene, scene
+from exporter.demo.faults import FAULTS
+from exporter.demo.faults.base import running
+from exporter.demo.postgres_binaries import environment, postgres_home
+from exporter.demo.process import Server, ServerFailed, remove_folder, temporary_folder, wait_for
+
+DOCUMENTS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
+
+LOCKED, LEAKED, STUCK, PAUSED, VACUUM, STANDBY = "row lock", "pool leaked", "stuck job", "paused", "vacuum", "standby"
+
+ALERT = "{{alertname}} ({{severity}}) {{cause}}"
+
+EMPTY_WHEN_WELL: dict[str, tuple[str, str]] = {
+    "river-completer/Until the first timeout/left": (LOCKED, "the budget does not grow"),
+    "river-completer/Leading cause/{{cause}}": (LOCKED, "no cause leads below the warning threshold"),
+    "river-completer/Leading cause over time/{{cause}}": (LOCKED, "no cause leads below the warning threshold"),
+    "river-completer/Over the warning line for/since": (LOCKED, "the budget is below the warning threshold"),
+    "river-completer/What blocks, by kind/{{blocker}}": (LOCKED, "nobody waits for a lock"),
+    "river-completer/River's sessions that wait for a lock/{{operation}}": (LOCKED, "nobody waits for a lock"),
+    "river-database/Waiting for a lock/waiting": (LOCKED, "nobody waits for a lock"),
+    "river-database/Longest wait for a lock/{{blocker}}": (LOCKED, "nobody waits for a lock"),
+    "river-database/Waits for a lock, by operation/{{operation}}": (LOCKED, "nobody waits for a lock"),
+    "river-completer/Until River rescues stuck jobs/{{schema}}": (STUCK, "no job is stuck"),
+    "river-queues/Paused queues/{{schema}} {{queue}}": (PAUSED, "no queue is paused"),
+    "river-database/Dead rows over autovacuum's mark/vacuum running": (VACUUM, "no vacuum runs"),
+    "river-database/Last vacuum and analyze/__auto": (VACUUM, "the table is new and was never vacuumed"),
+    "river-database/Lag of standbys/{{phase}}": (STANDBY, "there is no standby"),
+    "river-pool/To get a connection/{{source}}": (LEAKED, "no acquire had to wait"),
+    **{
+        f"{name}/annotation Alerts firing/{{{{alertname}}}} ({{{{severity}}}}) {{{{cause}}}}": (
+            LOCKED,
+            "no alert fires",
+        )
+        for name in DOCUMENTS
+    },
+}
+"""Queries that find nothing while all is well: what makes them find something, and why they don't before."""
+
+
+@pytest.fixture(scope="module")
+def played() -> Iterator[Scene]:
+    """Everything, running."""
+    with scene() as started:
+        yield started
+
+
+@contextmanager
+def stuck_job(played: Scene) -> Iterator[None]:
+    """A job whose client died, soon to be rescued."""
+    with played.environment.connect(autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO river_job (kind, args, state, max_attempts, attempt, attempted_at, attempted_by)"
+            " VALUES ('lost', '{}', 'running', 25, 1, now() - interval '50 minutes', '{gone}')"
+        )
+        yield
+
+
+@contextmanager
+def paused_queue(played: Scene) -> Iterator[None]:
+    """Somebody paused the queue."""
+    with played.environment.connect(autocommit=True) as connection:
+        connection.execute("UPDATE river_queue SET paused_at = now()")
+        yield
+        connection.execute("UPDATE river_queue SET paused_at = NULL")
+
+
+@contextmanager
+def slow_vacuum(played: Scene) -> Iterator[None]:
+    """One vacuum that ended, and one that takes long."""
+    with played.environment.connect(autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE) river_job")
+        connection.execute("SET vacuum_cost_delay = 100")
+        connection.execute("SET vacuum_cost_limit = 1")
+        with running(connection, sql.SQL("VACUUM (DISABLE_PAGE_SKIPPING) river_job")):
+            yield
+
+
+@contextmanager
+def standby(played: Scene) -> Iterator[None]:
+    """A receiver of WAL that every commit waits for."""
+    server = played.postgres
+    home, folder = postgres_home(server.version), temporary_folder("receiver")
+    address = f"host={server.host} port={server.port} user=postgres application_name=receiver"
+    receiver = Server(
+        "receiver",
+        [home / "bin" / "pg_receivewal", "--synchronous", "-D", folder, "-d", address],
+        env={**environment(home), "PGPASSWORD": server.password},
+    )
+    with receiver, played.environment.connect(autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'receiver'")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            connection.execute("SELECT pg_reload_conf()")
+    remove_folder(folder)
+
+
+PROVOKE: dict[str, Callable[[Scene], AbstractContextManager[object]]] = {
+    VACUUM: slow_vacuum,
+    STUCK: stuck_job,
+    STANDBY: standby,
+    LOCKED: lambda played: FAULTS["row-lock"](played.environment),
+    LEAKED: lambda played: FAULTS["pool-exhausted"](played.environment),
+    PAUSED: paused_queue,
+}
+"""In the order they are provoked: those that hurt River last."""
+
+
+def test_every_query_of_every_dashboard_finds_data(played: Scene) -> None:
+    """None errs; while all is well only those listed find nothing, and each of them does with its fault."""
+    began = time.time() - 60  # a window is never empty
+    api = Api(played.prometheus.url)
+
+    def empty(names: Container[str]) -> list[str]:
+        window = Window(began, time.time(), 1)
+        return [key for key, ask in _asks() if key in names and not api.ask(ask, window)]
+
+    def filled(names: Container[str], seconds: float) -> list[str]:
+        """Wait for data; returns what still has none."""
+        with contextlib.suppress(ServerFailed):
+            wait_for(lambda: not empty(names), seconds, "every query to find data", interval=0.5)
+        return empty(names)
+
+    usual = {key for key, _ in _asks()} - set(EMPTY_WHEN_WELL)
+    assert filled(usual, 90) == []
+    for fault, provoke in PROVOKE.items():
+        expected = {name for name, (needed, _) in EMPTY_WHEN_WELL.items() if needed == fault}
+        assert expected, f"{fault} is provoked for nothing"
+        with provoke(played):
+            assert filled(expected, 60) == [], fault
+
+
+def _asks() -> Iterator[tuple[str, Ask]]:
+    for name, document in DOCUMENTS.items():
+        for ask in asks(document):
+            yield f"{name}/{ask.where}/{ask.legend}", ask
