@@ -27,7 +27,7 @@ class Sessions:
         inflight: age of that attempt in seconds; 0 without one.
         finished: the longest completing statement that ended since the sample before, in seconds.
         completed: monotonic seconds at which a completing statement last ended, as far as a session still shows one.
-        polled: monotonic seconds at which workers last began to fetch jobs or to elect a leader; None when not seen.
+        polled: monotonic seconds at which workers last fetched jobs or renewed their lead; None when not seen.
         trips: round trips of one completion of this River.
     """
 

@@ -45,6 +45,7 @@ class Silence:
 
     latest: float | None = None
     changed: float | None = None
+    polled: float = float("-inf")
     longest: dict[str, float] = field(default_factory=dict)
     gaps: deque[tuple[float, float]] = field(default_factory=deque)
 
@@ -60,6 +61,11 @@ class Silence:
         elif ended is not None and ended > self.changed:
             self._change(ended)
         self.latest = latest
+
+    def poll(self, at: float | None) -> None:
+        """Workers got a connection and an answer at `at`: neither pool nor network keeps a completion away since."""
+        if at is not None:
+            self.polled = max(self.polled, at)
 
     def gap(self, now: float) -> float:
         """The longest time between two completions of the last `GAP_WINDOW` seconds."""
@@ -98,4 +104,4 @@ class Silence:
             if job.kind in self.longest and job.attempted >= oldest_session
         ]
         telling = [seconds for seconds in due if 0 < seconds <= since + SLACK]
-        return min(max(telling), since) if telling else None
+        return max(0.0, min(max(telling), since, now - self.polled)) if telling else None

@@ -63,6 +63,7 @@ class CompletionsCollector(SchemaCollector):
         silence = self._silences.setdefault(schema, Silence())
         (latest,) = session.rows(_Latest, "completions", schema=schema)
         silence.completed(now, latest.finalized, watch.sessions.completed if watch.sessions else None)
+        silence.poll(watch.sessions.polled if watch.sessions else None)
         if now - self._asked.get(schema, float("-inf")) >= KINDS_INTERVAL:
             self._asked[schema] = now
             for row in session.rows(_Kind, "completions_kinds", schema=schema):

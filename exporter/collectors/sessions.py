@@ -37,6 +37,9 @@ SOURCE = "sessions"
 FASTEST = 0.25
 """Seconds between two samples while an attempt is older than half a second."""
 
+_POLLS = {"JobGetAvailable", "LeaderAttemptElect", "LeaderAttemptReelect"}
+"""What only workers send, by the same pool as their completer."""
+
 _CONTROL = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 _STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborted)")
 
