@@ -6,6 +6,7 @@ cancelled one; the honest latency is the rise of the empty-acquire wait over the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -92,7 +93,7 @@ def parse(text: str) -> PoolStatistics | None:
     """The pool on a metrics page, or None when none is there; several pools of one process are added up.
 
     Raises:
-        ValueError: it is not Prometheus' text format.
+        ValueError: it is not Prometheus' text format, or a value is none that a pool can have.
     """
     found: dict[str, float] = {}
     source = "pgxpool"
@@ -114,7 +115,10 @@ def _series(text: str) -> Iterator[tuple[str, float]]:
     for family in text_string_to_metric_families("\n".join([*lines, ""])):
         for sample in family.samples:
             if sample.name in NAMES:
-                yield sample.name, float(sample.value)
+                value = float(sample.value)
+                if not 0 <= value < math.inf:
+                    raise ValueError(f"{sample.name} is {value}")
+                yield sample.name, value
 
 
 @dataclass(frozen=True, slots=True)
