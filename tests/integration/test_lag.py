@@ -203,6 +203,18 @@ def test_jobs_completed_in_the_users_transaction_are_no_lag(exporter: Exporter, 
     assert 0.2 < found[SUM][PUBLIC] < 1
 
 
+@pytest.mark.parametrize("river_version", ["0.51", "0.16"])
+def test_jobs_that_a_real_worker_completes_in_its_transaction(
+    exporter: Exporter, database: Database, river: StartRiver
+) -> None:
+    """JobCompleteTx after a write of the user's own is throughput and no lag, with either version."""
+    worker = river(rate=50, job_seconds=0.01, complete_tx=1)
+    with database.connect() as connection:
+        wait_for(lambda: exporter.run("lag") and completed(connection) >= 40, 20, "40 completions", interval=0.5)
+    worker.stop()
+    assert settled(exporter, database)[COUNT][PUBLIC] == 0
+
+
 def test_several_schemas_each_have_their_own(database: Database, river: StartRiver) -> None:
     """Two Rivers in one database, one of them with a name that needs quotes, are told apart."""
     migrate(database.superuser_url, schema="Jobs")

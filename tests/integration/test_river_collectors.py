@@ -101,6 +101,23 @@ def test_the_backlog_is_what_no_worker_can_run(database: Database) -> None:
         assert found["river_workers_max"][PUBLIC] == 6
 
 
+def test_what_the_role_may_not_see_is_left_out(database: Database) -> None:
+    """Without its grants on the small tables, and without pg_monitor, the rest goes on."""
+    with database.connect() as connection:
+        connection.execute("REVOKE SELECT ON river_leader, river_queue, river_migration FROM river_exporter")
+        connection.execute("REVOKE pg_monitor FROM river_exporter")
+        try:
+            running(connection, 1, "c1")
+            with Exporter(database.exporter_url) as exporter:
+                found, storage = exporter.run("river"), exporter.run("storage")
+                assert not exporter.context.capable("pg_monitor")
+        finally:
+            connection.execute("GRANT pg_monitor TO river_exporter")
+    assert found.keys() == {"river_workers_running", "river_workers_max", "river_clients"}
+    assert storage["river_server_wal_bytes_total"][()] == 0
+    assert "river_server_synchronous_standbys" not in storage
+
+
 @pytest.mark.parametrize("river_version", ["0.16"])
 def test_rivers_own_tables_of_clients_win_where_they_are_filled(exporter: Exporter, database: Database) -> None:
     """Workers and clients come from river_client; a client that no longer reports itself doesn't count."""
