@@ -130,7 +130,8 @@ class Runner:
         """One run; no exception leaves it, and a failed run leaves the former samples to their lifetime."""
         collector, context = self.collector, self.collector.context
         if not self._may_run():
-            context.snapshot.drop(collector.name)
+            if not collector.elected or context.superseded() or not collector.wanted():
+                context.snapshot.drop(collector.name)
             self._last = None
             return
         started = time.monotonic()
@@ -147,6 +148,16 @@ class Runner:
             self._last = (1.0, time.monotonic() - started, lateness)
             self._last_success = time.time()
             self._said = ""
+
+    @property
+    def failure(self) -> str:
+        """Why the last run failed; empty when it did not."""
+        return self._said
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last run took; None while the collector has no reason to run here."""
+        return self._last[1] if self._last else None
 
     def samples(self) -> Iterator[Sample]:
         """The record: nothing while the collector has no reason to run here."""

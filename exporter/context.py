@@ -62,13 +62,17 @@ class Context:
         if found is None:
             timeout, window = float(self.config.river.timeout), float(self.config.window)
             budget = Budget(timeout, window, self.config.thresholds.warning)
-            found = Watch(schema, Attempts(timeout), budget, Peak(window))
+            found = Watch(schema, Attempts(timeout), budget, Peak(window), Peak(window), Peak(window))
             self.watches = {**self.watches, schema: found}
         return found
 
     def led(self) -> tuple[str, ...]:
         """The schemas whose database-wide numbers are this exporter's to give."""
         return self.election.led(self.clock())
+
+    def superseded(self) -> bool:
+        """Whether the database answers and what it says is not ours to give; not so while nobody knows."""
+        return self.election.known(self.clock()) and not self.led()
 
     def capable(self, capability: str) -> bool:
         """Whether a capability is there; one that has not been checked yet is not."""

@@ -61,4 +61,8 @@ class Election:
 
     def led(self, now: float) -> tuple[str, ...]:
         """The schemas this exporter leads, in order; none when the lock's session has not answered for three ticks."""
-        return tuple(sorted(self._held)) if now - self._confirmed <= self._patience else ()
+        return tuple(sorted(self._held)) if self.known(now) else ()
+
+    def known(self, now: float) -> bool:
+        """Whether the last tick is recent enough to say who leads; else nobody here knows."""
+        return now - self._confirmed <= self._patience

@@ -81,12 +81,12 @@ class Peak:
     """
 
     def __init__(self, window: float) -> None:
-        self._window = window
+        self.window = window
         self._values: dict[tuple[str, ...], list[tuple[float, float]]] = {}
 
     def see(self, now: float, value: float, *labels: str) -> None:
         """Take a value seen at `now`; lower ones seen before it are forgotten."""
-        kept = [(at, seen) for at, seen in self._values.get(labels, ()) if seen > value and now - at <= self._window]
+        kept = [(at, seen) for at, seen in self._values.get(labels, ()) if seen > value and now - at <= self.window]
         self._values[labels] = [*kept, (now, value)]
 
     def items(self, now: float) -> list[tuple[tuple[str, ...], float]]:
@@ -94,13 +94,17 @@ class Peak:
         self._values = {
             labels: fresh
             for labels, seen in self._values.items()
-            if (fresh := [(at, value) for at, value in seen if now - at <= self._window])
+            if (fresh := [(at, value) for at, value in seen if now - at <= self.window])
         }
         return [(labels, seen[0][1]) for labels, seen in self._values.items()]
 
     def value(self, now: float, *labels: str) -> float | None:
         """The peak of one label set, or None when nothing was seen within the window."""
         return dict(self.items(now)).get(labels)
+
+    def clear(self) -> None:
+        """Forget all that was seen."""
+        self._values = {}
 
 
 class Stalls:
@@ -145,6 +149,7 @@ class Watch:
     Attributes:
         timeouts: attempts seen to end at the deadline so far, by cause.
         heard: when the calls of an operation were last seen to rise in pg_stat_statements, monotonic seconds.
+        cut: the last attempt that ended at the deadline, by cause, until the budget has taken it.
         wrapped: whether this River's completer sends BEGIN and COMMIT around its statement; None until one was seen.
         gap: the longest time between two completions of late, in seconds.
         verdict: what the budget said last.
@@ -154,12 +159,15 @@ class Watch:
     attempts: Attempts
     budget: Budget
     inflight: Peak
+    lock_waiters: Peak
+    lock_waits: Peak
     sessions: Sessions | None = None
     completions: Completions | None = None
     blocking: tuple[Blocking, ...] = ()
     timeouts: dict[str, int] = field(default_factory=dict)
     lag: LagSummary | None = None
     heard: dict[str, float] = field(default_factory=dict)
+    cut: Mapping[str, float] = field(default_factory=dict)
     wrapped: bool | None = None
     gap: float = 0.0
     verdict: Verdict | None = None
@@ -169,6 +177,8 @@ class Watch:
         """Take new settings: seconds of an attempt and of the window, and the share to name a cause from."""
         self.attempts.timeout = self.budget.timeout = timeout
         self.budget.window, self.budget.warning = window, warning
+        for peak in (self.inflight, self.lock_waiters, self.lock_waits):
+            peak.window = window
 
     def time_out(self, cause: str, attempts: int, now: float) -> None:
         """Count attempts that ended at the deadline, at `now` (monotonic seconds)."""
@@ -189,4 +199,5 @@ class Watch:
         self.blocking = ()
         self.attempts = Attempts(self.attempts.timeout)
         self.budget = Budget(self.budget.timeout, self.budget.window, self.budget.warning)
-        self.inflight = Peak(self.budget.window)
+        for peak in (self.inflight, self.lock_waiters, self.lock_waits):
+            peak.clear()

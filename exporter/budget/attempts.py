@@ -5,7 +5,7 @@ A completing statement that is cancelled never enters pg_stat_statements; only l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -77,10 +77,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """An attempt that ended at the deadline, with the cause it spent most of its time on."""
+    """An attempt that ended at the deadline: the cause it spent most of its time on, its last age and its split."""
 
     cause: str
     seconds: float
+    split: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    def whole(self, timeout: float) -> dict[str, float]:
+        """The whole budget by cause: what was not seen any more counts to the cause that led."""
+        unseen = max(0.0, timeout - sum(self.split.values()))
+        return {**self.split, self.cause: self.split.get(self.cause, 0.0) + unseen}
 
 
 class Attempts:
@@ -108,7 +114,7 @@ class Attempts:
             if row is not None and row.transaction == attempt.transaction:
                 running[backend] = attempt
             elif self._at_deadline(attempt, row, now):
-                timed_out.append(TimedOut(attempt.leading(), attempt.age))
+                timed_out.append(TimedOut(attempt.leading(), attempt.age, attempt.seconds))
         self._running = running
         for row in present.values():
             self._follow(now, row)

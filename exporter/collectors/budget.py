@@ -34,6 +34,19 @@ STALLS = counter(
 TIMEOUTS = counter(
     "river_completer_timeouts_total", "Attempts seen to end at the deadline, by the cause that led", "schema", "cause"
 )
+INFLIGHT = gauge(
+    "river_completer_inflight_seconds", "Age of the oldest completing statement, highest in the window", "schema"
+)
+WAITERS = gauge(
+    "river_lock_waiters", "River's sessions that waited for a lock, most in the window", "schema", "operation"
+)
+WAIT = gauge(
+    "river_lock_wait_seconds",
+    "Longest wait for a lock in the window, by the kind of session at the root of the queue",
+    "schema",
+    "operation",
+    "blocker",
+)
 FRESH = 3.0
 """Seconds after which a sample no longer says what is so now."""
 
@@ -48,7 +61,9 @@ class BudgetCollector(Collector):
     interval = 0.5
     lane = "budget"
     elected = False
-    metrics = (TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, SOURCE, STALL, STALLS, TIMEOUTS)
+    metrics = (
+        TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, SOURCE, STALL, STALLS, TIMEOUTS, INFLIGHT, WAITERS, WAIT,
+    )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -67,24 +82,26 @@ class BudgetCollector(Collector):
         for schema in self.context.target.schemas:
             watch = self.context.watch(schema)
             yield from self._tick(watch, self.context.clock())
+            yield from self._held(watch)
         yield from self._stalls.samples()
         yield from self._timeouts.samples()
 
     def _hand_over(self) -> None:
         """What was seen of the database is no longer ours to say once another exporter has been elected."""
+        if not self.context.election.known(self.context.clock()):
+            return
         led = frozenset(self.context.led())
         for schema in self._led - led:
-            if not self.context.database.reason:  # the database answers, so it is not that nobody knows
-                self.context.watch(schema).forget()
-        if led or not self.context.database.reason:
-            self._led = led
+            self.context.watch(schema).forget()
+        self._led = led
 
     def _tick(self, watch: Watch, now: float) -> Iterator[Sample]:
         schema, sessions = watch.schema, watch.sessions
         seen = sessions if sessions and now - sessions.at <= FRESH and schema in self._led else None
         database = None
         if seen is not None:
-            database = dict(seen.worst) or ({"execution": seen.finished} if seen.finished else {})
+            cut, watch.cut = watch.cut, {}
+            database = dict(cut or seen.worst) or ({"execution": seen.finished} if seen.finished else {})
         waits = self._waits(watch, now, looked=seen is not None)
         verdict = watch.budget.tick(now, database, waits, seen.trips if seen else 1)
         watch.verdict = verdict
@@ -99,6 +116,13 @@ class BudgetCollector(Collector):
             yield SOURCE.sample(1, schema, cause, source)
         if verdict.stall is not None:
             yield STALL.sample(verdict.stall, schema)
+
+    def _held(self, watch: Watch) -> Iterator[Sample]:
+        """What holds its peak outlives a sampler that sees nothing; so it is said here, where nothing can fail."""
+        now = self.context.clock()
+        for metric, peak in ((INFLIGHT, watch.inflight), (WAITERS, watch.lock_waiters), (WAIT, watch.lock_waits)):
+            for labels, value in peak.items(now):
+                yield metric.sample(value, *labels)
 
     def _waits(self, watch: Watch, now: float, *, looked: bool) -> dict[str, Wait]:
         """The network, and the pool from the best source there is."""

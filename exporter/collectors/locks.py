@@ -15,21 +15,12 @@ from exporter.context import Context
 from exporter.database import Session
 from exporter.metric import Sample, gauge
 from exporter.river.operations import classify
-from exporter.watch import Blocking, Peak, Watch
+from exporter.watch import Blocking, Watch
 
 log = logging.getLogger("exporter.locks")
 
+WAITING = gauge("river_lock_waiting_sessions", "River's sessions that wait for a lock now", "schema")
 BLOCKERS = ("idle_in_transaction", "active", "river", "ddl", "autovacuum", "prepared_transaction", "other")
-WAITERS = gauge(
-    "river_lock_waiters", "River's sessions that waited for a lock, most in the window", "schema", "operation"
-)
-WAIT = gauge(
-    "river_lock_wait_seconds",
-    "Longest wait for a lock in the window, by the kind of session at the root of the queue",
-    "schema",
-    "operation",
-    "blocker",
-)
 
 MOST = 20
 """Waiting sessions looked at in one sample: those behind the same lock have the same root."""
@@ -61,12 +52,10 @@ class LocksCollector(DatabaseCollector):
     interval = 1.0
     lane = "sampler"
     needs = ("pg_monitor",)
-    metrics = (WAITERS, WAIT)
+    metrics = (WAITING,)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        window = float(context.config.window)
-        self._waiters, self._waits = Peak(window), Peak(window)
         self._told: set[tuple[int, int]] = set()
 
     def pace(self) -> float:
@@ -74,18 +63,15 @@ class LocksCollector(DatabaseCollector):
         return float(self.context.config.collector(self.name).interval or self.context.config.sample_interval)
 
     def read(self, session: Session) -> Iterator[Sample]:
-        """Look if somebody waits; say what was seen within the window."""
+        """Look if somebody waits; the budget says what was seen within the window."""
         now = self.context.clock()
         for schema in self.context.led():
             watch = self.context.watch(schema)
             waiting = dict(watch.sessions.waiting) if watch.sessions else {}
             watch.blocking = tuple(self._look(session, waiting)) if waiting else ()
             self._see(now, watch, waiting)
+            yield WAITING.sample(len(waiting), schema)
         self._tell()
-        for labels, value in self._waiters.items(now):
-            yield WAITERS.sample(value, *labels)
-        for labels, value in self._waits.items(now):
-            yield WAIT.sample(value, *labels)
 
     def _look(self, session: Session, waiting: dict[int, str]) -> Iterator[Blocking]:
         for row in session.rows(_Row, "locks", {"pids": sorted(waiting)[:MOST]}):
@@ -104,9 +90,9 @@ class LocksCollector(DatabaseCollector):
 
     def _see(self, now: float, watch: Watch, waiting: dict[int, str]) -> None:
         for operation in set(waiting.values()):
-            self._waiters.see(now, sum(each == operation for each in waiting.values()), watch.schema, operation)
+            watch.lock_waiters.see(now, sum(each == operation for each in waiting.values()), watch.schema, operation)
         for each in watch.blocking:
-            self._waits.see(now, each.seconds, watch.schema, each.operation, each.blocker)
+            watch.lock_waits.see(now, each.seconds, watch.schema, each.operation, each.blocker)
 
     def _tell(self) -> None:
         """One line per pair of waiter and blocker, when the wait crosses the warning threshold."""

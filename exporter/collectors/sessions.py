@@ -28,9 +28,6 @@ SECONDS = counter(
     "state",
     "wait_event_type",
 )
-INFLIGHT = gauge(
-    "river_completer_inflight_seconds", "Age of the oldest completing statement, highest in the window", "schema"
-)
 COUNT = gauge("river_sessions", "River's sessions by state, as of the last sample", "schema", "state")
 SOURCE = "sessions"
 """Of the pool's metrics: what can be seen of River's pools from the server, all pods together."""
@@ -81,7 +78,7 @@ class SessionsCollector(DatabaseCollector):
     interval = 1.0
     lane = "sampler"
     needs = ("pg_monitor",)
-    metrics = (SECONDS, INFLIGHT, COUNT, pool.CONNECTIONS, pool.MOST)
+    metrics = (SECONDS, COUNT, pool.CONNECTIONS, pool.MOST)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -107,8 +104,6 @@ class SessionsCollector(DatabaseCollector):
             self._add(schema, mine, elapsed)
             self._follow(session, watch, mine, now, elapsed)
             yield from self._count(schema, mine)
-            peak = watch.inflight.value(now, schema)
-            yield INFLIGHT.sample(peak or 0.0, schema)
         self._sampled = now
         yield from self._seconds.samples()
         yield from self._pool()
@@ -163,6 +158,7 @@ class SessionsCollector(DatabaseCollector):
         timed_out = attempts.update(now, [self._row(session, watch, row, statement) for row, statement in rows])
         for end in timed_out:
             watch.time_out(end.cause, 1, now)
+            watch.cut = end.whole(attempts.timeout)
         worst = attempts.oldest()
         age = worst.age if worst else 0.0
         watch.inflight.see(now, age, watch.schema)
