@@ -61,20 +61,23 @@ class Page:
 
     def _fetch(self, ends: float) -> None:
         import requests  # 6 MB that only those pay who name a page
+        from urllib3.exceptions import HTTPError  # what reading a raw body raises
 
         address = mask(self.url)
         try:
-            with requests.get(
-                self.url,
-                timeout=self._deadline,
-                stream=True,
-                headers={"Accept": "text/plain", "Accept-Encoding": "identity"},
-                allow_redirects=False,
-            ) as response:
-                self._result = self._read(response, ends)
+            with requests.Session() as session:
+                session.trust_env = False  # the page is a neighbour's: no proxy, no netrc
+                with session.get(
+                    self.url,
+                    timeout=self._deadline,
+                    stream=True,
+                    headers={"Accept": "text/plain", "Accept-Encoding": "identity"},
+                    allow_redirects=False,
+                ) as response:
+                    self._result = self._read(response, ends)
         except PageError as error:
             self._result = error
-        except (requests.RequestException, OSError, ValueError) as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             self._result = PageError(f"{address}: {mask(one_line(error))}")
 
     def _read(self, response: requests.Response, ends: float) -> str:
