@@ -77,7 +77,7 @@ class _Schema:
     last: _Bunch | None = None
     finalized: float | None = None
     committed: float | None = None
-    counted: deque[array[int]] = field(default_factory=deque)
+    counted: deque[tuple[float, array[int]]] = field(default_factory=deque)
     least: deque[tuple[float, float]] = field(default_factory=deque)
     queues: Queues = field(default_factory=Queues)
 
@@ -101,13 +101,14 @@ class _Schema:
 
     def fresh(self, ids: Sequence[int]) -> list[int]:
         """Places of the ids not counted lately: a row that is written again after its completion is not new."""
-        return [place for place, number in enumerate(ids) if not any(_holds(each, number) for each in self.counted)]
+        return [place for place, number in enumerate(ids) if not any(_holds(each, number) for _, each in self.counted)]
 
-    def remember(self, ids: list[int]) -> None:
-        """These ids are counted."""
+    def remember(self, taken: float, ids: list[int]) -> None:
+        """These ids were counted by the reading made then; what no later reading looks at again is forgotten."""
         if ids:
-            self.counted.append(array("q", sorted(ids)))
-        while sum(map(len, self.counted)) > REMEMBERED and len(self.counted) > 1:
+            self.counted.append((taken, array("q", sorted(ids))))
+        since = min(taken, self.committed or taken) - OVERLAP
+        while self.counted and (self.counted[0][0] < since or sum(len(each) for _, each in self.counted) > REMEMBERED):
             self.counted.popleft()
 
 
@@ -154,20 +155,24 @@ class LagCollector(SchemaCollector):
         self._lag.declare(schema)
         for state in STATES:
             self._finished.add(0, schema, state)
-        lags = [lag for bunch in bunches for lag in self._count(kept, schema, bunch)]
+        lags: list[float] = []
+        ids: list[int] = []
+        for bunch in bunches:
+            self._count(kept, schema, bunch, ids, lags)
         for lag in lags:
             self._lag.observe(max(lag, 0.0), schema)
+        kept.remember(now.taken, ids)
         self._tell(kept, schema, now, lags)
         kept.last = replace(now, ids=None, lags=None)
         if kept.least:
             yield SKEW.sample(max(0.0, -min(least for _, least in kept.least)), schema)
 
-    def _count(self, kept: _Schema, schema: str, bunch: _Bunch) -> list[float]:
-        """Count one bunch's jobs; the lags of those the completer completed, in seconds."""
+    def _count(self, kept: _Schema, schema: str, bunch: _Bunch, ids: list[int], lags: list[float]) -> None:
+        """Count one bunch's jobs; add their ids, and in seconds the lags of those the completer completed."""
         if bunch.ids is None or bunch.lags is None or bunch.state is None or bunch.queue is None:
-            return []
+            return
         fresh = kept.fresh(bunch.ids)
-        kept.remember([bunch.ids[place] for place in fresh])
+        ids += [bunch.ids[place] for place in fresh]
         self._finished.add(len(fresh), schema, bunch.state)
         if bunch.state == "completed":
             limit = self.context.config.limits.queues
@@ -176,7 +181,7 @@ class LagCollector(SchemaCollector):
             kept.least.append((bunch.taken, bunch.least))
         kept.finalized = max((at for at in (kept.finalized, bunch.finalized) if at is not None), default=None)
         kept.committed = max((at for at in (kept.committed, bunch.committed) if at is not None), default=None)
-        return [lag for place in fresh if (lag := bunch.lags[place]) is not None]
+        lags += [lag for place in fresh if (lag := bunch.lags[place]) is not None]
 
     def _tell(self, kept: _Schema, schema: str, now: _Bunch, lags: list[float]) -> None:
         """Leave the evidence for the budget, and forget what is older than the window."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from exporter.collectors.lag import REMEMBERED
 from exporter.database import Unreachable
 from exporter.demo.postgres import Postgres
 from exporter.demo.process import wait_for
@@ -133,6 +134,23 @@ def test_a_row_written_again_is_not_counted_again(exporter: Exporter, database: 
         found = exporter.run("lag")
     assert found[COUNT][PUBLIC] == 1
     assert found["river_jobs_finished_total"]["public", "completed"] == 1
+
+
+def test_what_is_remembered_is_bounded(database: Database) -> None:
+    """Ids are kept for as long as their rows are looked at again, a minute; many at once push out the oldest."""
+    with Exporter(database.exporter_url) as exporter, database.connect() as connection:
+        exporter.run("lag")
+        kept = exporter.collector("lag")._schemas["public"]  # type: ignore[attr-defined]
+        for _ in range(3):
+            insert(connection)
+            exporter.run("lag")
+        assert len(kept.counted) == 3
+        kept.remember(kept.last.taken + 50, [1])
+        kept.committed += 120
+        kept.remember(kept.last.taken + 119, [2])
+        assert [list(ids) for _, ids in kept.counted] == [[2]]
+        kept.remember(kept.last.taken + 119, list(range(REMEMBERED)))
+        assert [len(ids) for _, ids in kept.counted] == [REMEMBERED]
 
 
 def test_what_was_there_before_is_not_counted(database: Database) -> None:
