@@ -153,6 +153,17 @@ def archive(image: str, into: Path) -> Path:
     return file
 
 
+def static_image(image: str, program: Path, into: Path) -> Path:
+    """Write an image of one static program, which it starts, to a docker-archive and return the file."""
+    folder = into / program.name
+    folder.mkdir()
+    shutil.copy(program, folder / program.name)
+    file = into / f"{program.name}.tar"
+    cluster = Path(__file__).parent / "cluster"
+    run([cluster, "image", file, image, folder, f"/{program.name}"], image, f"see {cluster} help")
+    return file
+
+
 def base_image() -> str:
     """Return the name of a slim Python with pip, as the Dockerfile wants it; made by debootstrap at the first call."""
     with lock("base-image"):

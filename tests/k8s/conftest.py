@@ -1,0 +1,95 @@
+"""What the tests on the cluster share: the images, one cluster, and a PostgreSQL in its network with River's tables."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from exporter.demo import river
+from exporter.demo.postgres import Postgres
+from exporter.setup_sql import render
+from tests.conftest import PASSWORD, ROLE
+from tests.k8s import helm, image_tools
+from tests.k8s.kubernetes import NODE, Cluster
+
+TEMPLATE = "river_template"
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Build the exporter's image and that of a River worker."""
+    folder = tmp_path_factory.mktemp("images")
+    sources = image_tools.copy_sources(tmp_path_factory.mktemp("sources"))
+    exporter = image_tools.archive(image_tools.build_image(sources=sources), folder)
+    worker = image_tools.static_image(image_tools.RIVER, river.binary(), folder)
+    return [exporter, worker]
+
+
+@pytest.fixture(scope="session")
+def cluster(images: list[Path]) -> Iterator[Cluster]:
+    """Yield a cluster with the images and the Prometheus operator's definitions, and be in its network meanwhile."""
+    with Cluster(images) as running, running.network():
+        for file in sorted(helm.operator_definitions().glob("*.yaml")):
+            running.kubectl("create", "-f", file)
+        running.kubectl("create", "-f", Path(__file__).parent / "grafana_dashboards.yaml")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster) -> Iterator[Postgres]:
+    """Yield a PostgreSQL that pods reach at the node's address."""
+    assert cluster is not None  # its network must be entered first
+    with Postgres(18, {"listen_addresses": "*", "max_connections": 200}) as postgres:
+        with (postgres.data / "pg_hba.conf").open("a") as file:
+            file.write("host all all 10.0.0.0/8 scram-sha-256\n")
+        with postgres.connect() as connection:
+            connection.execute("SELECT pg_reload_conf()")
+        postgres.create_database(TEMPLATE)
+        river.migrate(postgres.url(TEMPLATE))
+        with postgres.connect(TEMPLATE) as connection:
+            connection.execute("CREATE EXTENSION pg_stat_statements")
+        yield postgres
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace and a database of a test's own."""
+
+    namespace: str
+    database: str
+    server: Postgres
+
+    def url(self, user: str = ROLE, password: str = PASSWORD) -> str:
+        """Return the database's URL as pods use it, by default for the exporter's role."""
+        local = self.server.url(self.database, user, None if user == "postgres" else password)
+        return local.replace(f"@{self.server.host}:", f"@{NODE}:")
+
+    def forget_role(self) -> None:
+        """Take the exporter's rights away, as in a database nobody has set up."""
+        with self.server.connect(self.database) as connection:
+            connection.execute(f"DROP OWNED BY {ROLE}")
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def make_place(cluster: Cluster, server: Postgres) -> Iterator[Callable[[str], Place]]:
+    """Yield a function that makes a restricted namespace and a migrated database with the exporter's role."""
+    made: list[Place] = []
+
+    def make(name: str) -> Place:
+        place = Place(f"{name}-{next(_numbers)}", f"{name.replace('-', '_')}_{next(_numbers)}", server)
+        cluster.namespace(place.namespace)
+        server.create_database(place.database, TEMPLATE)
+        with server.connect(place.database) as connection:
+            connection.execute(render(role=ROLE, password=PASSWORD, replicas=10).encode())
+        made.append(place)
+        return place
+
+    yield make
+    for place in made:
+        cluster.kubectl("delete", "namespace", place.namespace, "--wait=true", "--timeout=120s")
+        server.drop_database(place.database)
