@@ -95,6 +95,12 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
     )
     add = doctor.add_argument
     add("--output", choices=("text", "json", "markdown"), default="text", help="default %(default)s")
+    add(
+        "--fail-on",
+        choices=("warning", "problem"),
+        default="warning",
+        help="end with 0 when nothing is as bad as that (default %(default)s)",
+    )
     add("--show-queries", action="store_true", help="show the last statement of who blocks; it may hold data")
     add("--prometheus", metavar="URL", help="also check that the alerts are loaded there")
     add(
@@ -185,7 +191,7 @@ def _setup_sql(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from exporter.doctor import Options, run
 
-    return run(
+    code = run(
         Options(
             config_file=_config_file(options),
             explain=options.explain or options.explain_url_file is not None,
@@ -195,6 +201,7 @@ def _doctor(options: argparse.Namespace) -> int:
             output=options.output,
         )
     )
+    return 0 if options.fail_on == "problem" and code == 1 else code
 
 
 def _demo(options: argparse.Namespace) -> int:
