@@ -64,8 +64,11 @@ def test_the_servers_work_is_counted(server: Postgres, exporter: Exporter) -> No
         connection.execute("CHECKPOINT")
         connection.execute("DROP TABLE work")
     busy = {name: 0.0 for name in names if "full" not in name}
-    found = exporter.until("storage", lambda now: all(total(now, name) > 0 for name in busy), "the work to be counted")
-    assert found["river_server_wal_bytes_total"][()] > 1e6
+
+    def counted(now: Values) -> bool:
+        return all(total(now, name) > 0 for name in busy) and now["river_server_wal_bytes_total"][()] > 1e6
+
+    found = exporter.until("storage", counted, "the work to be counted")
     assert found["river_server_checkpoints_total"]["requested",] >= 1
     with server.connect() as connection:
         connection.execute("SELECT pg_stat_reset_shared('bgwriter')")
