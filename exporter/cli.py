@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import __version__
-from exporter.config import PREFIX, Log, dump, load
+from exporter.config import PREFIX, Duration, Log, dump, load
 from exporter.errors import ConfigError, ExporterError
 
 _M_ARENA_MAX = -8  # glibc's malloc.h
@@ -64,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
         dest="config_follow",
         action="store_true",
         help="read the file again when it changes, and wait for a right one instead of ending at a wrong one",
+    )
+    parser.add_argument(
+        "--shutdown.linger",
+        dest="linger",
+        metavar="DURATION",
+        type=_duration,
+        default=0.0,
+        help="go on for so long after SIGTERM, so that what River did at its end is scraped; a second SIGTERM ends it",
     )
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -118,6 +126,15 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
     doctor.set_defaults(run=_doctor)
 
 
+def _duration(text: str) -> float:
+    if text in ("0", "0s"):
+        return 0.0
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _flags(options: argparse.Namespace) -> dict[str, Any]:
     return {key: getattr(options, name) for name, key in _FLAGS.items() if hasattr(options, name)}
 
@@ -130,7 +147,7 @@ def _config_file(options: argparse.Namespace) -> Path | None:
 def _serve(options: argparse.Namespace) -> int:
     from exporter import log
     from exporter.app import App
-    from exporter.follow import Follower, wait_out
+    from exporter.follow import Ending, Follower, wait_out
 
     path, flags = _config_file(options), _flags(options)
     _use_one_arena()
@@ -142,9 +159,9 @@ def _serve(options: argparse.Namespace) -> int:
 
     log.configure(Log().level, Log().format)  # until the configuration is read
     log.catch_unhandled()
-    ended, hangup = threading.Event(), threading.Event()
+    ended, hangup = Ending(options.linger), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: ended.told())
     signal.signal(signal.SIGHUP, lambda *_: hangup.set())
     follower = Follower(path if options.config_follow else None)
     app = wait_out(make, flags.get("web.listen_address"), ended) if options.config_follow else make()

@@ -1,0 +1,208 @@
+"""The completer itself: how much of its timeout is used and by what, whether completions come, what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from exporter.budget import Verdict
+from exporter.database import Session
+from exporter.doctor.finding import Check, Finding
+from exporter.doctor.patient import Patient
+from exporter.doctor.words import count, seconds, share
+from exporter.river.operations import classify
+
+BUDGET = Check(
+    "budget",
+    "The worst attempt seen while doctor looked, cause by cause, against the timeout: the headroom that is left. "
+    "Graded by the thresholds of the exporter's configuration.",
+    "at 100 % attempts fail; after three in a row finished jobs may be lost and run again",
+)
+COMPLETIONS = Check(
+    "completions",
+    "Whether completions come, and how late: from `finalized_at` to commit, of at most 500 within the window. "
+    "No completion for a tenth of the timeout although one is due is a warning; late by the timeout a problem.",
+    "what is finished but not completed is lost when the process dies, and runs again",
+)
+HISTORY = Check(
+    "completing-statement",
+    "The completing statement in pg_stat_statements: mean and longest time, blocks per row, and the same while doctor "
+    "looked. A mean of a tenth of the timeout, or 200 blocks per row, is a warning; the warning share is a problem.",
+    "a plan that turned bad, or a bloated table, first shows here",
+)
+CHECKS = (BUDGET, COMPLETIONS, HISTORY)
+
+CURES: Mapping[str, str] = {
+    "pool": "see pool-free, pool-acquire and pool-size",
+    "network": "see network-connect, network-roundtrip and network-jitter",
+    "lock": "see locks: it has the statement that ends the blocker",
+    "execution": "see completing-statement, indexes, dead-rows and triggers; `--explain` shows the plan",
+    "storage": "see synchronous-standby, checkpoints and storage-waits",
+}
+"""Where to look on, by cause."""
+
+BLOCKS = 200.0
+"""Blocks per row from which a plan is bad, as the alert has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The completing statements of one schema in pg_stat_statements, added up; times in seconds."""
+
+    calls: float = 0.0
+    total: float = 0.0
+    longest: float = 0.0
+    rows: float = 0.0
+    blocks: float = 0.0
+
+    def since(self, before: Statements) -> Statements:
+        """What was added since; the longest cannot be told. After a reset nothing can."""
+        if self.calls < before.calls:
+            return Statements()
+        return Statements(
+            self.calls - before.calls,
+            self.total - before.total,
+            0.0,
+            self.rows - before.rows,
+            self.blocks - before.blocks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Completions of late; times in seconds, None where nothing is known."""
+
+    completed: int
+    lag: float | None
+    usual: float | None
+    least: float | None
+    since: float | None
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    query: str
+    calls: float
+    total: float
+    longest: float
+    rows: float
+    blocks: float
+
+
+def statements(patient: Patient) -> dict[str, Statements]:
+    """The completing statements by schema; empty where they are not to be seen."""
+    target, session = patient.context.target, patient.session
+    if session is None or not patient.context.capable("pg_stat_statements"):
+        return {}
+    found: dict[str, Statements] = {}
+    for row in session.rows(_Row, "completer_statements", {"database": target.database}, target.statements_schema):
+        statement = classify(row.query)
+        schema = statement.schema or target.default
+        if not statement.completes or schema is None:
+            continue
+        sum_ = found.get(schema, Statements())
+        found[schema] = Statements(
+            sum_.calls + row.calls, sum_.total + row.total, max(sum_.longest, row.longest), sum_.rows + row.rows,
+            sum_.blocks + row.blocks,
+        )  # fmt: skip
+    return found
+
+
+def examine(patient: Patient, before: Mapping[str, Statements]) -> Iterator[tuple[str, Finding]]:
+    """All checks of this group, by schema.
+
+    Args:
+        before: the statements before doctor watched.
+    """
+    session, after, window = patient.needed(), statements(patient), float(patient.config.window)
+    for schema in patient.schemas:
+        watch = patient.context.watch(schema)
+        yield schema, judge_budget(watch.verdict, patient)
+        silence = watch.completions.seconds if watch.completions else None
+        yield schema, judge_completions(_late(session, schema, window), silence, patient.timeout)
+        known = patient.context.capable("pg_stat_statements")
+        now = after.get(schema, Statements())
+        yield schema, judge_history(now, now.since(before.get(schema, Statements())), patient, known=known)
+
+
+def _late(session: Session, schema: str, window: float) -> Late:
+    (row,) = session.rows(Late, "completer_late", {"window": window}, schema)
+    return row
+
+
+def judge_budget(verdict: Verdict | None, patient: Patient) -> Finding:
+    """How much of the timeout the worst attempt used."""
+    if verdict is None or not verdict.seconds:
+        return BUDGET.note("nothing of the completer's attempts could be seen", remedy="see rights and connection")
+    timeout, thresholds = patient.timeout, patient.config.thresholds
+    parts = sorted(verdict.seconds.items(), key=lambda item: -item[1])
+    evidence = [f"{cause}: {seconds(value)}, by {verdict.sources.get(cause, '?')}" for cause, value in parts if value]
+    leading = verdict.cause or parts[0][0]
+    text = f"the worst attempt seen in {seconds(patient.watched)} used {share(verdict.ratio)} of its {seconds(timeout)}"
+    if verdict.cause:
+        text += f", most of it for {leading}: {seconds(verdict.seconds[leading])}"
+    return BUDGET.graded(
+        verdict.ratio, thresholds.warning, thresholds.critical, text, *evidence, remedy=CURES[leading]
+    )  # fmt: skip
+
+
+def judge_completions(late: Late, silence: float | None, timeout: float) -> Finding:
+    """Whether completions come, and how late.
+
+    Args:
+        silence: seconds that one has been due for, as the sampler sees it.
+    """
+    remedy = "see budget for what holds them up"
+    evidence = []
+    if late.usual is not None and late.lag is not None:
+        evidence.append(f"from finalized_at to commit: usually {seconds(late.usual)}, at most {seconds(late.lag)}")
+    if late.least is not None and late.least < -0.1:
+        evidence.append(f"the worker's clock is ahead of the database's by {seconds(-late.least)} at least")
+    if silence is not None and silence >= timeout / 10:
+        return COMPLETIONS.graded(
+            silence, timeout / 10, timeout, f"no completion for {seconds(silence)} although one is due", *evidence,
+            remedy=remedy,
+        )  # fmt: skip
+    if late.completed == 0:
+        since = f"the last one {seconds(late.since)} ago" if late.since is not None else "and none before"
+        return COMPLETIONS.note(f"no completion of late, {since}; {count(late.running, 'job')} running", *evidence)
+    if late.lag is None:
+        return COMPLETIONS.note(
+            f"{count(late.completed, 'completion')} of late; how late they were is not known",
+            remedy="see track-commit-timestamp",
+        )
+    return COMPLETIONS.graded(
+        late.lag, timeout / 5, timeout,
+        f"{count(late.completed, 'completion')} looked at, the latest by {seconds(late.lag)}", *evidence, remedy=remedy,
+    )  # fmt: skip
+
+
+def judge_history(all_: Statements, now: Statements, patient: Patient, *, known: bool) -> Finding:
+    """What the statement costs, ever since the statistics were reset and while doctor looked."""
+    if not known:
+        return HISTORY.note("pg_stat_statements is not to be seen", remedy="see rights")
+    if not all_.calls:
+        return HISTORY.note("pg_stat_statements has no completing statement yet")
+    said = [_said("since the last reset", all_)]
+    if now.calls:
+        said.append(_said(f"in the last {seconds(patient.watched)}", now))
+    said.append(f"the longest took {seconds(all_.longest)}; one that is cancelled is not among them")
+    recent = now if now.calls else all_
+    mean, blocks = recent.total / recent.calls, recent.blocks / max(1.0, recent.rows)
+    text = f"{seconds(mean)} a statement, {blocks:,.0f} blocks a row"
+    if mean < patient.timeout / 10 and blocks >= BLOCKS:
+        return HISTORY.warning(
+            f"{text}: it reads far more than the rows it completes", *said,
+            remedy="see indexes and dead-rows; `--explain` shows the plan",
+        )  # fmt: skip
+    return HISTORY.graded(
+        mean, patient.timeout / 10, patient.warning, text, *said, remedy="see budget for what it waits for"
+    )
+
+
+def _said(when: str, what: Statements) -> str:
+    return (
+        f"{when}: {count(what.calls, 'statement')}, {count(what.rows, 'row')}, {seconds(what.total / what.calls)} and "
+        f"{what.rows / what.calls:.3g} rows each, {what.blocks / max(1.0, what.rows):,.0f} blocks a row"
+    )

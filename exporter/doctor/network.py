@@ -1,0 +1,123 @@
+"""The network and the way to a connection, as River has them: many tries through River's own address."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from exporter.database import Unreachable
+from exporter.doctor.finding import Check, Finding
+from exporter.doctor.patient import Patient
+from exporter.doctor.words import percentile, seconds, spread
+from exporter.probing import PHASES, Probe
+
+CONNECT = Check(
+    "network-connect",
+    "New connections through River's address, 10 of them, by phase (TCP, TLS, login). One that fails or takes the "
+    "critical share of the timeout is a problem; 1 s is a warning.",
+    "a pool that has to open a connection makes the completion wait for it",
+)
+ROUNDTRIP = Check(
+    "network-roundtrip",
+    "50 times `SELECT 1` on one connection through River's address. 100 ms (99 of 100) is a warning, a tenth of the "
+    "timeout a problem.",
+    "a completion makes one to three round trips, and all of them count against its timeout",
+)
+JITTER = Check(
+    "network-jitter",
+    "How far the slowest of these round trips is from the usual one: 100 ms is a warning, a tenth of the timeout a "
+    "problem.",
+    "an unsteady network times out now and then, which no average shows",
+)
+ACQUIRE = Check(
+    "pool-acquire",
+    "From wanting a connection through River's address to its first answer, 10 times: what a pooler in between adds "
+    "is in here. Graded by the thresholds of the exporter's configuration.",
+    "an attempt's timeout runs while it waits for a connection",
+)
+CHECKS = (CONNECT, ROUNDTRIP, JITTER, ACQUIRE)
+
+CONNECTS, ROUNDTRIPS, PAUSE = 10, 50, 0.02
+DEADLINE = 3.0
+"""Seconds one try may take."""
+
+LONGEST = 6.0
+"""Seconds for all tries together."""
+
+_REMEDY = "look at the way between the pod and the server: node, mesh or proxy sidecar, cross-zone traffic, DNS, load"
+
+
+@dataclass(slots=True)
+class Tries:
+    """What many tries through River's address took, in seconds; `failed` has the reason and text of each failure."""
+
+    phases: list[dict[str, float]] = field(default_factory=list)
+    roundtrips: list[float] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def look(patient: Patient) -> Tries:
+    """Try; ends early when nothing answers."""
+    tries, ends = Tries(), time.monotonic() + LONGEST
+    probe = Probe(patient.context.river, DEADLINE)
+    try:
+        for _ in range(CONNECTS):
+            tries.phases.append(probe.connect())
+            if time.monotonic() > ends:
+                break
+        for _ in range(ROUNDTRIPS):
+            tries.roundtrips.append(probe.ask())
+            if time.monotonic() > ends:
+                break
+            time.sleep(PAUSE)
+    except Unreachable as error:
+        tries.failed.append((error.reason, str(error)))
+    finally:
+        probe.close()
+    return tries
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Try, and judge."""
+    network = patient.context.waits.get("network")
+    now = time.monotonic()
+    said = network(now) if network else None
+    if said and said.now >= DEADLINE:
+        # the samplers' own question hangs: no need to hang another time to know
+        yield CONNECT.problem(f"no answer through River's address for {seconds(said.now)}", remedy=_REMEDY)
+        return
+    pooled = str(patient.context.river) != str(patient.context.database.address)
+    yield from judge(look(patient), patient.timeout, patient.warning, patient.critical, pooled=pooled)
+
+
+def judge(tries: Tries, timeout: float, warning: float, critical: float, *, pooled: bool) -> Iterator[Finding]:
+    """What the tries say.
+
+    Args:
+        warning: seconds of an attempt from which it is slow; `critical` those from which it nearly fails.
+        pooled: whether River's address is another than the database's.
+    """
+    for reason, text in tries.failed:
+        yield CONNECT.problem(f"no connection through River's address: {reason}", text, remedy=_REMEDY)
+    if tries.phases and not tries.failed:
+        connects = [sum(each.values()) - each["query"] for each in tries.phases]
+        longest = {phase: max(each.get(phase, 0.0) for each in tries.phases) for phase in PHASES}
+        slowest = ", ".join(f"{phase} {seconds(value)}" for phase, value in longest.items() if value)
+        yield CONNECT.graded(
+            max(connects), min(1.0, warning), critical, f"a new connection: {spread(connects)}",
+            f"longest by phase: {slowest}", remedy=_REMEDY,
+        )  # fmt: skip
+    if tries.roundtrips:
+        usual, high = percentile(tries.roundtrips, 0.5), percentile(tries.roundtrips, 0.99)
+        yield ROUNDTRIP.graded(high, 0.1, timeout / 10, f"a round trip: {spread(tries.roundtrips)}", remedy=_REMEDY)
+        yield JITTER.graded(
+            high - usual, 0.1, timeout / 10, f"round trips differ by {seconds(high - usual)}", remedy=_REMEDY
+        )
+    if tries.phases:
+        acquires = [sum(each.values()) for each in tries.phases]
+        place = "over what is between" if pooled else "straight to the server"
+        yield ACQUIRE.graded(
+            max(acquires), min(1.0, warning), critical, f"a connection, answering, {place}: {spread(acquires)}",
+            remedy="raise the pooler's pool_size for River's user, or end what holds its server connections",
+        )  # fmt: skip

@@ -1,0 +1,192 @@
+"""What doctor examines: a Context like the running exporter's, its collectors run for some seconds, nothing changed.
+
+The collectors are the exporter's own, so that both see the same. Nothing is elected: the advisory lock by which
+exporters agree who speaks for the database is not touched, so a running one is not disturbed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from exporter.address import addresses
+from exporter.collector import Runner
+from exporter.collectors import classes
+from exporter.collectors.target import TargetCollector
+from exporter.config import Config
+from exporter.context import Context
+from exporter.database import Database, Session, Unreachable
+from exporter.election import Election
+from exporter.errors import ExporterError
+from exporter.metric import Sample
+from exporter.schedule import Schedule
+from exporter.snapshot import Snapshot
+from exporter.watch import Blocking
+
+FOLDER = "exporter.doctor"
+"""Where doctor's own queries are."""
+
+POLL = 0.2
+
+
+class Bystander(Election):
+    """Looks at every schema and contends for none."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+        self.schemas: tuple[str, ...] = ()
+
+    def led(self, now: float) -> tuple[str, ...]:  # noqa: ARG002 - it holds at any time
+        """The schemas to look at."""
+        return self.schemas
+
+
+class Values:
+    """Samples by metric and labels."""
+
+    def __init__(self, samples: list[Sample]) -> None:
+        self._found: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+        for metric, labels, value in samples:
+            if isinstance(value, float | int):
+                named = dict(zip(metric.labels, labels, strict=True))
+                self._found.setdefault(metric.name, []).append((named, float(value)))
+
+    def all(self, name: str, **labels: str) -> list[tuple[Mapping[str, str], float]]:
+        """The samples of a metric that have these labels, each with all its labels."""
+        return [each for each in self._found.get(name, []) if labels.items() <= each[0].items()]
+
+    def one(self, name: str, **labels: str) -> float | None:
+        """The highest of them, or None without any."""
+        return max((value for _, value in self.all(name, **labels)), default=None)
+
+    def total(self, name: str, **labels: str) -> float:
+        """Their sum; 0 without any."""
+        return sum(value for _, value in self.all(name, **labels))
+
+
+@dataclass(slots=True)
+class Patient:
+    """What the checks look at.
+
+    Attributes:
+        context: configuration, target and what the samplers saw.
+        session: of doctor's own queries; None when there is no contact with the database.
+        values: what the collectors said last.
+        blocking: every pair of waiter and blocker seen while watching, with the longest wait, by schema.
+        failures: collectors that failed, with the reason.
+        watched: seconds that the collectors ran.
+        show_queries: whether statements of others may be shown.
+    """
+
+    context: Context
+    session: Session | None = None
+    values: Values = field(default_factory=lambda: Values([]))
+    blocking: dict[str, dict[tuple[int, int], Blocking]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    watched: float = 0.0
+    show_queries: bool = False
+
+    @property
+    def config(self) -> Config:
+        """The exporter's configuration."""
+        return self.context.config
+
+    @property
+    def timeout(self) -> float:
+        """The completer's budget in seconds."""
+        return float(self.config.river.timeout)
+
+    @property
+    def warning(self) -> float:
+        """Seconds of an attempt from which it is slow."""
+        return self.config.thresholds.warning * self.timeout
+
+    @property
+    def critical(self) -> float:
+        """Seconds of an attempt from which it nearly fails."""
+        return self.config.thresholds.critical * self.timeout
+
+    @property
+    def schemas(self) -> tuple[str, ...]:
+        """The schemas of River that were found."""
+        return self.context.target.schemas
+
+    def needed(self) -> Session:
+        """The session; raises Unreachable when there is none."""
+        if self.session is None:
+            raise Unreachable(self.context.database.reason or "other", "no contact with the database")
+        return self.session
+
+
+def admit(config: Config, environment: Mapping[str, str]) -> Context:
+    """A context whose sessions are made when they are first needed.
+
+    Raises:
+        ConfigError: an address is wrong.
+    """
+    database, river, pgbouncer = addresses(config, environment)
+    shared = Database(database, float(config.database.statement_timeout) + 2.0)
+    return Context(
+        config=config,
+        database=shared,
+        river=river,
+        pgbouncer=pgbouncer,
+        snapshot=Snapshot(time.monotonic),
+        election=Bystander(),
+        clock=time.monotonic,
+        leases={"sampler": shared.lease(), "database": shared.lease()},
+    )
+
+
+def find_target(context: Context) -> None:
+    """Look the target up; afterwards its schemas are looked at.
+
+    Raises:
+        ExporterError: there is no contact with the database.
+        psycopg.Error: the server refuses to tell.
+    """
+    list(TargetCollector(context).collect())
+    election = context.election
+    if isinstance(election, Bystander) and not context.target.standby:
+        election.schemas = context.target.schemas
+
+
+def watch(patient: Patient, seconds: float, over: Callable[[], bool] = lambda: False) -> None:
+    """Let the exporter's collectors look for some seconds, then keep what they saw.
+
+    Args:
+        over: whether to end earlier.
+    """
+    context = patient.context
+    reach = context.database.reason == ""
+    runners = [
+        Runner(each(context))
+        for each in classes()
+        if each.name != "election" and (reach or each.lane not in ("sampler", "database"))
+    ]
+    schedule = Schedule(runners)
+    started = time.monotonic()
+    schedule.start()
+    while (passed := time.monotonic() - started) < seconds and not over():
+        time.sleep(min(POLL, seconds - passed))
+        _keep_blocking(patient)
+    schedule.stop(timeout=context.database.deadline + 1)
+    patient.watched = time.monotonic() - started
+    patient.values = Values(list(context.snapshot.samples()))
+    patient.failures = {runner.collector.name: runner.failure for runner in runners if runner.failure}
+    if any(lane.is_alive() for lane in schedule.lanes if lane.name in ("sampler", "database")):
+        context.database.reason = context.database.reason or "timeout"  # a session of theirs still hangs
+    for runner in runners:
+        with suppress(ExporterError):
+            runner.collector.close()
+
+
+def _keep_blocking(patient: Patient) -> None:
+    for schema, watch in patient.context.watches.items():
+        seen = patient.blocking.setdefault(schema, {})
+        for each in watch.blocking:
+            key = (each.pid, each.blocker_pid)
+            if key not in seen or seen[key].seconds < each.seconds:
+                seen[key] = each

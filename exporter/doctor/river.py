@@ -1,0 +1,137 @@
+"""River itself: its version and what that loses, its leader, jobs that nobody runs, paused queues, late maintenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from exporter.doctor.finding import Check, Finding
+from exporter.doctor.patient import Patient, Values
+from exporter.doctor.words import count, seconds
+from exporter.river.facts import BACKLOG_PRESSURE, LEADER_TTL, MIGRATION_SINCE, REQUEUES_SINCE
+
+VERSION = Check(
+    "river-version",
+    "Which version River is at least, by its migrations, and what becomes of a batch that is given up after three "
+    "attempts. Perhaps older than 0.40 is a note.",
+    "before 0.40 such a batch is lost: its jobs stay running until the rescuer takes them, and run again; from 0.40 it "
+    "is put back",
+)
+LEADER = Check(
+    "leader",
+    "Whether a River client holds the lease as leader. None while jobs are there is a warning.",
+    "the elector gives up after 5 s, so it fails before the completer: an expired lease is a first sign. Without a "
+    "leader nothing is scheduled, rescued or cleaned",
+)
+STUCK = Check(
+    "stuck-jobs",
+    "Jobs marked running that nobody seems to work on: a warning.",
+    "their completion was lost, or their worker died; River runs them again after an hour",
+)
+BACKLOG = Check(
+    "completer-backlog",
+    "Jobs marked running beyond what the clients may run, where that is known: 1,000 are a warning, 10,000 a problem: "
+    "there River makes its workers wait.",
+    "they are finished, and wait in memory for the completer: they are lost when the process ends",
+)
+MAINTENANCE = Check(
+    "maintenance",
+    "Services of River's leader that are overdue: a warning.",
+    "without the cleaner the table grows, without the rescuer lost jobs stay lost",
+)
+PAUSED = Check(
+    "paused-queues",
+    "Queues that are paused: a note.",
+    "a queue that was paused in an incident and forgotten looks like a standstill",
+)
+CHECKS = (VERSION, LEADER, STUCK, BACKLOG, MAINTENANCE, PAUSED)
+
+
+def examine(patient: Patient) -> Iterator[tuple[str, Finding]]:
+    """All checks of this group, by schema."""
+    for schema in patient.schemas:
+        for finding in judge(patient.values, schema):
+            yield schema, finding
+
+
+def judge(values: Values, schema: str) -> Iterator[Finding]:
+    """What River's small tables and its running jobs say; what could not be read is left out."""
+    if (migration := values.one("river_migration_version", schema=schema)) is not None:
+        yield judge_version(int(migration))
+    busy = values.total("river_jobs", schema=schema, state="running") + values.total(
+        "river_jobs", schema=schema, state="available"
+    )
+    present = values.one("river_leader_present", schema=schema)
+    if present is not None:
+        yield judge_leader(present, values.one("river_leader_lease_seconds", schema=schema), busy)
+    if stuck := values.all("river_jobs_stuck", schema=schema):
+        yield judge_stuck({labels["reason"]: number for labels, number in stuck})
+    backlog = values.one("river_completer_backlog_jobs", schema=schema)
+    if backlog is not None:
+        yield BACKLOG.graded(
+            backlog,
+            1000,
+            BACKLOG_PRESSURE,
+            f"{count(backlog, 'job')} running beyond what the clients may run",
+            remedy="see budget",
+        )
+    late = {labels["service"]: value for labels, value in values.all("river_maintenance_late_seconds", schema=schema)}
+    yield from _maintenance(late)
+    paused = [
+        f"{labels['queue']}: {seconds(value)}"
+        for labels, value in values.all("river_queue_paused_seconds", schema=schema)
+        if value > 0
+    ]
+    if paused:
+        yield PAUSED.note(
+            f"{count(len(paused), 'queue')} paused", *paused, remedy="resume them with Client.QueueResume"
+        )
+    else:
+        yield PAUSED.ok("no queue is paused")
+
+
+def judge_version(migration: int) -> Finding:
+    """What a migration tells of the version."""
+    since = max((version for number, version in MIGRATION_SINCE.items() if migration >= number), default=None)
+    if since and since >= REQUEUES_SINCE:
+        return VERSION.ok(
+            f"River {since[0]}.{since[1]} or later by its migration {migration}: batches given up are put back"
+        )
+    return VERSION.note(
+        f"migration {migration}: River is perhaps older than 0.40, where a batch given up is lost",
+        remedy="upgrade River to 0.40 or later and run its migrations",
+    )
+
+
+def judge_leader(present: float, lease: float | None, busy: float) -> Finding:
+    """Whether there is a leader."""
+    if present:
+        return LEADER.ok(f"there is a leader, its lease lasts another {seconds(lease or 0.0)} of {seconds(LEADER_TTL)}")
+    since = f", the last lease ran out {seconds(-lease)} ago" if lease is not None and lease < 0 else ""
+    if not busy:
+        return LEADER.note(f"River has no leader{since}; nothing runs or waits")
+    return LEADER.warning(
+        f"River has no leader{since}",
+        remedy="is a River client running? If so, see budget: the same fault may hold it up",
+    )
+
+
+def judge_stuck(reasons: dict[str, float]) -> Finding:
+    """Whether jobs run for nobody."""
+    jobs = sum(reasons.values())
+    evidence = [f"{reason.replace('_', ' ')}: {number:,.0f}" for reason, number in reasons.items() if number]
+    if not jobs:
+        return STUCK.ok("every running job seems to be worked on")
+    return STUCK.warning(
+        f"{count(jobs, 'job')} marked running that nobody seems to work on", *evidence,
+        remedy="River's rescuer takes them after an hour; look into the log of the worker that had them",
+    )  # fmt: skip
+
+
+def _maintenance(late: dict[str, float]) -> Iterator[Finding]:
+    overdue = {service: value for service, value in late.items() if value > 0}
+    for service, value in overdue.items():
+        yield MAINTENANCE.warning(
+            f"the {service} is overdue by {seconds(value)}", remedy="see leader: only the leader does maintenance"
+        )
+    if late and not overdue:
+        yield MAINTENANCE.ok(f"on time: {', '.join(sorted(late))}")

@@ -1,0 +1,125 @@
+"""Settings worth changing, each with the SQL that changes it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from exporter.database import Connection, Session
+from exporter.doctor.finding import Check, Finding
+from exporter.doctor.patient import FOLDER, Patient
+from exporter.doctor.table import Table, quoted, tables
+from exporter.doctor.words import count, share
+
+TIMESTAMP = Check(
+    "track-commit-timestamp",
+    "`track_commit_timestamp`: off is a note.",
+    "with it the exporter measures exactly how late each completion is; without, only to within its polling interval",
+)
+LOCK_WAITS = Check(
+    "log-lock-waits",
+    "`log_lock_waits`: off is a note.",
+    "the server's log then names who waited for whom, long after both are gone",
+)
+IDLE = Check(
+    "idle-in-transaction-timeout",
+    "`idle_in_transaction_session_timeout`: 0, which is never, is a note.",
+    "a forgotten transaction holds its rows until somebody ends it; with a timeout the server does",
+)
+AUTOVACUUM = Check(
+    "autovacuum",
+    "Autovacuum of river_job: switched off is a problem; a scale factor above 5 % on a large table a note.",
+    "River's table dies and is born again all day; by default a fifth of it must be dead before vacuum comes",
+)
+FILLFACTOR = Check(
+    "fillfactor",
+    "The table's `fillfactor`: 100 on a table with 100,000 rows or more is a note.",
+    "each job is updated at least twice; with room on its page the new version stays there, and fewer blocks are "
+    "written",
+)
+CHECKS = (TIMESTAMP, LOCK_WAITS, IDLE, AUTOVACUUM, FILLFACTOR)
+
+LARGE = 100_000
+"""Rows from which a table's options matter."""
+
+_HARMLESS = "-c statement_timeout="
+"""An option that may be given twice, in the place of the one that must not be given at all."""
+
+_RELOAD = "SELECT pg_reload_conf();"
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    name: str
+    setting: str
+
+
+def examine(patient: Patient) -> Iterator[tuple[str | None, Finding]]:
+    """All checks of this group, by schema."""
+    # a session of the exporter's has a timeout of its own, and what it would have without cannot be asked in it
+    parameters = patient.context.database.address.parameters()
+    parameters["options"] = parameters.get("options", "").replace("-c idle_in_transaction_session_timeout=", _HARMLESS)
+    names = ["track_commit_timestamp", "log_lock_waits", "idle_in_transaction_session_timeout"]
+    with Connection.connect(**parameters, autocommit=True) as connection:  # type: ignore[arg-type]
+        connection.deadline = time.monotonic() + patient.context.database.deadline
+        rows = Session(connection, FOLDER).rows(_Setting, "settings", {"names": names})
+    for finding in judge_server({row.name: row.setting for row in rows}):
+        yield None, finding
+    for schema, table in tables(patient).items():
+        yield schema, judge_autovacuum(table, schema)
+        yield schema, judge_fillfactor(table, schema)
+
+
+def judge_server(settings: Mapping[str, str]) -> Iterator[Finding]:
+    """What is set for the whole server."""
+    if settings["track_commit_timestamp"] == "on":
+        yield TIMESTAMP.ok("commits have timestamps")
+    else:
+        yield TIMESTAMP.note(
+            "commits have no timestamps",
+            remedy="ALTER SYSTEM SET track_commit_timestamp = on;  -- and restart the server",
+        )
+    if settings["log_lock_waits"] == "on":
+        yield LOCK_WAITS.ok("long waits for locks are logged")
+    else:
+        yield LOCK_WAITS.note(
+            "long waits for locks are not logged", remedy=f"ALTER SYSTEM SET log_lock_waits = on; {_RELOAD}"
+        )
+    if settings["idle_in_transaction_session_timeout"] not in ("0", ""):
+        yield IDLE.ok("a session that idles in a transaction is ended")
+    else:
+        yield IDLE.note(
+            "a session may idle in a transaction for ever",
+            remedy="for the role of the application: ALTER ROLE app SET idle_in_transaction_session_timeout = '60s';",
+        )
+
+
+def judge_autovacuum(table: Table, schema: str) -> Finding:
+    """Whether autovacuum comes, and early enough."""
+    name = f"{quoted(schema)}.river_job"
+    if not table.autovacuum:
+        return AUTOVACUUM.problem(
+            "autovacuum of river_job is off",
+            remedy=f"ALTER TABLE {name} RESET (autovacuum_enabled); and autovacuum = on, track_counts = on",
+        )
+    text = f"autovacuum comes when {share(table.scale_factor)} of the table is dead: {count(table.threshold, 'row')}"
+    if table.live >= LARGE and table.scale_factor > 0.05:
+        return AUTOVACUUM.note(
+            text,
+            remedy=f"ALTER TABLE {name} SET (autovacuum_vacuum_scale_factor = 0.02);",
+        )
+    return AUTOVACUUM.ok(text)
+
+
+def judge_fillfactor(table: Table, schema: str) -> Finding:
+    """Whether pages leave room for the next version of a row."""
+    evidence = []
+    if table.hot is not None:
+        evidence.append(f"{share(table.hot)} of updates stay off the indexes (HOT); River's own touch indexed columns")
+    if table.fillfactor >= 100 and table.live >= LARGE:
+        return FILLFACTOR.note(
+            "pages of river_job are filled to the brim", *evidence,
+            remedy=f"ALTER TABLE {quoted(schema)}.river_job SET (fillfactor = 85);  -- for pages written from now on",
+        )  # fmt: skip
+    return FILLFACTOR.ok(f"fillfactor {table.fillfactor}", *evidence)
