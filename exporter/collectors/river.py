@@ -23,7 +23,7 @@ ELECTED = gauge("river_leader_elected_timestamp_seconds", "When the leader was e
 CHANGES = counter("river_leader_changes_total", "Elections seen after the first", "schema")
 WORKERS = gauge(
     "river_workers_max",
-    "Jobs that River's clients may run at once: configured, by River's tables, or the most seen within an hour",
+    "Jobs that River's clients may run at once: by River's tables, configured, or the most seen within an hour",
     "schema",
 )
 RUNNING = gauge("river_workers_running", "Most jobs marked running at once within the window", "schema")
@@ -137,7 +137,7 @@ class RiverCollector(SchemaCollector):
         if self.context.capable("river_client"):
             (clients,) = session.rows(_Clients, "river_clients", schema=schema)
         yield CLIENTS.sample((clients and clients.clients) or row.clients, schema)
-        known = self.context.config.river.workers or (clients.workers if clients else None)
+        known = (clients and clients.workers) or self.context.config.river.workers
         if known:
             yield BACKLOG.sample(max(0, row.running - known), schema)
         if workers := known or kept.hour.value(now):
