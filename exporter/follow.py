@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event
 from typing import TypeVar
 
 from exporter import __version__
@@ -60,13 +59,37 @@ class Follower:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def wait_out(make: Callable[[], T], listen: str | None, ended: Event) -> T | None:
+class Ending:
+    """When to end: some time after being told to, or at once when told again.
+
+    A sidecar is told to end once River has ended. What River did last is then still to be seen, and to be scraped.
+
+    Args:
+        linger: seconds.
+    """
+
+    def __init__(self, linger: float = 0.0) -> None:
+        self._linger = linger
+        self._deadline = float("inf")
+
+    def told(self) -> None:
+        """Note a signal: it may come at any point, so nothing here takes a lock."""
+        now = time.monotonic()
+        self._deadline = now + self._linger if self._deadline == float("inf") else now
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for so many seconds at most, and return whether it is time to end."""
+        time.sleep(max(0.0, min(timeout, self._deadline - time.monotonic())))
+        return time.monotonic() >= self._deadline
+
+
+def wait_out(make: Callable[[], T], listen: str | None, ended: Ending) -> T | None:
     """Return what `make` makes; as long as the configuration is wrong, serve why and try again.
 
     Args:
         make: raises ConfigError for a wrong configuration.
         listen: where to serve meanwhile, as `web.listen_address`; None is its default.
-        ended: no more tries once it is set; the answer is None then.
+        ended: no more tries once it is time; the answer is None then.
 
     Raises:
         ConfigError: `listen` cannot be listened on.

@@ -9,7 +9,7 @@ import requests
 
 from exporter.demo.process import free_port, wait_for
 from exporter.errors import ConfigError
-from exporter.follow import Follower, wait_out
+from exporter.follow import Ending, Follower, wait_out
 
 
 def mount(folder: Path, text: str) -> None:
@@ -52,10 +52,10 @@ def test_without_a_file_nothing_ever_changes() -> None:
 
 def test_a_right_configuration_is_not_waited_for() -> None:
     """Nothing listens in between: what was made is returned at once."""
-    assert wait_out(lambda: "made", "no address", threading.Event()) == "made"
+    assert wait_out(lambda: "made", "no address", Ending()) == "made"
 
 
-def waiting(make: Callable[[], str], ended: threading.Event) -> tuple[str, threading.Thread, list[str | None]]:
+def waiting(make: Callable[[], str], ended: Ending) -> tuple[str, threading.Thread, list[str | None]]:
     """Wait in a thread; returns the address that is served meanwhile, the thread, and where its result goes."""
     listen = f"127.0.0.1:{free_port()}"
     results: list[str | None] = []
@@ -81,7 +81,7 @@ def test_a_wrong_configuration_is_served_until_it_is_right(caplog: pytest.LogCap
             raise ConfigError(wrong.pop(0))
         return "made"
 
-    url, thread, results = waiting(make, threading.Event())
+    url, thread, results = waiting(make, Ending())
     wait_for(lambda: answers(url), 5, "the health page")
     assert requests.get(f"{url}/-/ready", timeout=5).status_code == 503
     assert "a.yaml" in requests.get(f"{url}/-/ready", timeout=5).text
@@ -99,9 +99,26 @@ def test_waiting_ends_when_told_to() -> None:
     def make() -> str:
         raise ConfigError("never right")
 
-    ended = threading.Event()
+    ended = Ending()
     url, thread, results = waiting(make, ended)
     wait_for(lambda: answers(url), 5, "the health page")
-    ended.set()
+    ended.told()
     thread.join(5)
     assert results == [None]
+
+
+def test_it_lingers_after_the_first_signal_and_ends_at_the_second() -> None:
+    """What River did at its end is still scraped; whoever insists does not wait."""
+    ending = Ending(linger=60)
+    assert not ending.wait(0)
+    ending.told()
+    assert not ending.wait(0)
+    ending.told()
+    assert ending.wait(0)
+
+
+def test_without_lingering_the_first_signal_ends_it() -> None:
+    """As every server does."""
+    ending = Ending()
+    ending.told()
+    assert ending.wait(60)

@@ -93,6 +93,9 @@ args:
   - --config.file=/etc/river-exporter/config/exporter.yaml
   - --config.follow
   - --web.listen-address=:{{ .Values.port }}
+  {{- if eq .Values.mode "sidecar" }}
+  - --shutdown.linger={{ .Values.sidecar.linger }}
+  {{- end }}
   {{- with .Values.extraArgs }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
