@@ -126,14 +126,18 @@ class Runner:
         self._last_success: float | None = None
         self._said = ""
 
-    def run(self, lateness: float = 0.0) -> None:
-        """One run; no exception leaves it, and a failed run leaves the former samples to their lifetime."""
+    def run(self, lateness: float = 0.0) -> bool:
+        """One run; no exception leaves it, and a failed run leaves the former samples to their lifetime.
+
+        Returns:
+            Whether the collector had a reason to run here.
+        """
         collector, context = self.collector, self.collector.context
         if not self._may_run():
             if not collector.elected or context.superseded() or not collector.wanted():
                 context.snapshot.drop(collector.name)
             self._last = None
-            return
+            return False
         started = time.monotonic()
         try:
             samples = list(collector.collect())
@@ -148,6 +152,7 @@ class Runner:
             self._last = (1.0, time.monotonic() - started, lateness)
             self._last_success = time.time()
             self._said = ""
+        return True
 
     @property
     def failure(self) -> str:

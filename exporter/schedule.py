@@ -16,6 +16,9 @@ log = logging.getLogger("exporter.schedule")
 STALLED_AFTER = 60.0
 """Seconds after which a run that is due counts as wedged; every wait of a lane has a deadline well below."""
 
+SOON = 1.0
+"""Seconds until a collector that had no reason to run is asked again, if its own pace is slower."""
+
 
 class Lane(threading.Thread):
     """Runs its collectors in the order they fall due.
@@ -41,8 +44,9 @@ class Lane(threading.Thread):
             if self._stop_event.wait(max(0.0, due - time.monotonic())):
                 return
             try:
-                runner.run(lateness=time.monotonic() - due)
-                following = self._next(due, runner)
+                ran = runner.run(lateness=time.monotonic() - due)
+                # what has no reason to run yet is asked again soon: after a start, or once it is elected
+                following = self._next(due, runner) if ran else time.monotonic() + min(runner.collector.pace(), SOON)
             except Exception:  # a fault of the exporter's own: the lane must outlive it
                 log.exception("collector broke its lane's loop", extra={"collector": runner.collector.name})
                 following = time.monotonic() + runner.collector.interval

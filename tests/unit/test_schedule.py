@@ -23,6 +23,7 @@ class Fake:
         self.collector = cast("Collector", self)
         self.name, self.lane, self.interval = "fake", lane, pace
         self._pace, self._work = pace, work
+        self.ran = True
         self.started: list[float] = []
         self.lateness: list[float] = []
         self.overlaps = 0
@@ -32,17 +33,18 @@ class Fake:
         """Seconds from start to start."""
         return self._pace
 
-    def run(self, lateness: float) -> None:
-        """Work, and note when."""
+    def run(self, lateness: float) -> bool:
+        """Work, and note when; whether it had a reason to."""
         if not self._busy.acquire(blocking=False):
             self.overlaps += 1
-            return
+            return True
         try:
             self.started.append(time.monotonic())
             self.lateness.append(lateness)
             self._work()
         finally:
             self._busy.release()
+        return self.ran
 
 
 Run = Callable[..., Schedule]
@@ -86,6 +88,15 @@ def test_a_slow_collector_never_runs_beside_itself_and_missed_slots_are_left_out
     assert slow.overlaps == 0
     due = [start - late for start, late in zip(slow.started, slow.lateness, strict=True)]
     assert all((later - earlier) / 0.04 >= 3.99 for earlier, later in pairwise(due))
+
+
+def test_a_collector_without_a_reason_to_run_is_asked_again_soon(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a start, or once it is elected, it does not wait for its whole interval."""
+    monkeypatch.setattr(schedule, "SOON", 0.05)
+    waiting = Fake(3600)
+    waiting.ran = False
+    run(waiting)
+    wait_for(lambda: len(waiting.started) >= 3, 10, "it to be asked again", interval=0.01)
 
 
 def test_lanes_do_not_wait_for_each_other(run: Run) -> None:
