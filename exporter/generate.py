@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md from the declarations: `python -m exporter.generate`."""
+"""Writes docs/metrics.md and docs/doctor.md from the declarations: `python -m exporter.generate`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 from exporter.catalog import catalog
 from exporter.collectors import classes
+from exporter.doctor import docs
 
 METRICS = Path(__file__).parents[1] / "docs" / "metrics.md"
+DOCTOR = METRICS.with_name("doctor.md")
 
 _HEAD = """\
 # Metrics
@@ -39,9 +41,10 @@ def metrics_page() -> str:
 
 
 def main() -> int:
-    """Write the page; returns the exit code."""
+    """Write the pages; returns the exit code."""
     METRICS.parent.mkdir(exist_ok=True)
     METRICS.write_text(metrics_page(), encoding="utf-8")
+    DOCTOR.write_text(docs.page(), encoding="utf-8")
     return 0
 
 

@@ -1,0 +1,218 @@
+"""Doctor gives a healthy River a clean bill, changes nothing, and says plainly what it cannot see."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from psycopg import sql
+
+from exporter.config import variable
+from exporter.demo.exporter import ROOT
+from exporter.demo.process import wait_for
+from exporter.demo.prometheus import Prometheus
+from exporter.demo.river import River
+from exporter.doctor.finding import Finding
+from exporter.doctor.run import Options, examine
+from tests.conftest import PASSWORD, ROLE, Database, StartRiver
+
+LONGEST = 30.0
+"""Seconds an examination may take."""
+
+
+def configuration(url: str, worker: River | None = None) -> dict[str, str]:
+    """The environment of an exporter beside that worker."""
+    settings = {"database.url": url}
+    if worker is not None:
+        settings |= {"river.metrics_urls": worker.metrics_url, "river.workers": str(worker.load.get("workers", 20))}
+    return {variable(key): value for key, value in settings.items()}
+
+
+def found(environment: Mapping[str, str], options: Options | None = None) -> dict[str, Finding]:
+    """The worst finding of each check, by name."""
+    findings = examine(options or Options(), environment, say=lambda _: None)
+    order = ("ok", "note", "warning", "problem")
+    return {each.check: each for each in sorted(findings, key=lambda each: order.index(each.status))}
+
+
+@pytest.fixture
+def worker(river: StartRiver) -> River:
+    """Return a River that works well, with more connections than workers."""
+    return river(rate=50, job_seconds=0.1, workers=8, pool=16)
+
+
+def content(database: Database) -> list[tuple[object, ...]]:
+    """All rows of River's tables with the transactions that wrote them, and who may do what."""
+    rows: list[tuple[object, ...]] = []
+    with database.connect() as connection:
+        tables = connection.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE relname LIKE 'river%' AND relkind = 'r'"
+        )
+        for (name,) in tables.fetchall():
+            query = sql.SQL("SELECT {}, xmin::text, xmax::text, t::text FROM {} AS t").format(name, sql.SQL(name))
+            rows += connection.execute(query).fetchall()
+        rows += connection.execute(
+            "SELECT relname, relacl::text, reloptions::text FROM pg_class ORDER BY oid"
+        ).fetchall()
+        rows += connection.execute(
+            "SELECT name, setting, '' FROM pg_settings WHERE source = 'configuration file'"
+        ).fetchall()
+    return sorted(rows, key=repr)
+
+
+def test_healthy_river_gets_a_clean_bill(database: Database, worker: River) -> None:
+    """The command exits with 0, shows its progress on stderr, and nothing worse than notes on stdout."""
+    wait_for(lambda: completed(database) > 100, 30, "jobs to complete")
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "doctor", "--output", "json"],
+        env={**configuration(database.exporter_url, worker), "PATH": "", "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST,
+    )
+    document = json.loads(done.stdout)
+    worse = [each for each in document["findings"] if each["status"] not in ("ok", "note")]
+    assert worse == []
+    assert done.returncode == 0
+    assert "watching River" in done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    assert {"connection", "budget", "locks", "indexes", "pool-free", "network-roundtrip"} <= {
+        each["check"] for each in document["findings"]
+    }
+
+
+def completed(database: Database) -> int:
+    """How many jobs are completed."""
+    with database.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM river_job WHERE state = 'completed'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_nothing_is_changed(database: Database, worker: River) -> None:
+    """No row, no right, no option, no setting: River is stopped, so that nobody else changes anything."""
+    wait_for(lambda: completed(database) > 20, 30, "jobs to complete")
+    worker.stop()
+    with database.connect() as connection:
+        connection.execute("VACUUM ANALYZE")  # so that autovacuum has nothing to do meanwhile
+    before = content(database)
+    findings = found(configuration(database.exporter_url))
+    assert content(database) == before
+    assert findings["connection"].status == "ok"
+
+
+def test_role_without_write_rights_is_enough(database: Database) -> None:
+    """The exporter's own role can run every check but the plan's, which says what it lacks."""
+    findings = found(configuration(database.exporter_url), Options(explain=True))
+    assert findings["rights"].status == "ok"
+    assert findings["exporter-collectors"].status == "ok"
+    assert findings["completing-plan"].status == "warning"
+    assert "stronger credentials" in findings["completing-plan"].remedy
+    assert [each.check for each in findings.values() if "could not be examined" in each.summary] == []
+
+
+def test_plan_is_explained_with_stronger_credentials_and_rolled_back(
+    database: Database, river: StartRiver, tmp_path: Path
+) -> None:
+    """Running jobs stay running, and the finding shows the primary key at work."""
+    worker = river(rate=20, job_seconds=60, workers=8, pool=16)
+    wait_for(lambda: running(database) == 8, 30, "jobs to run")
+    worker.kill()
+    before = content(database)
+    file = tmp_path / "url"
+    file.write_text(database.superuser_url + "\n")
+    plan = found(configuration(database.exporter_url), Options(explain=True, explain_url_file=file))["completing-plan"]
+    assert plan.status == "ok"
+    assert any("5 rows in" in line for line in plan.evidence)
+    # an update that was rolled back leaves its transaction in xmax, and nothing else
+    assert without_xmax(content(database)) == without_xmax(before)
+
+
+def without_xmax(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """What `content` gave but the transactions that locked a row."""
+    return sorted(((*row[:2], *row[3:]) for row in rows), key=repr)
+
+
+def running(database: Database) -> int:
+    """How many jobs run."""
+    with database.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM river_job WHERE state = 'running'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"user": "nobody_of_that_name"}, "auth"), ({"port": "1"}, "refused"), ({"host": "no.such.invalid"}, "dns")],
+)
+def test_database_that_cannot_be_had_is_one_finding(database: Database, change: dict[str, str], reason: str) -> None:
+    """The reason has a class and a remedy; no password is shown."""
+    parameters = {
+        "host": database.server.host,
+        "port": str(database.server.port),
+        "user": ROLE,
+        "dbname": database.name,
+    }
+    conninfo = " ".join(f"{key}={value}" for key, value in {**parameters, **change}.items())
+    findings = found({"RIVER_EXPORTER_DATABASE_URL": f"{conninfo} password={PASSWORD}"})
+    assert findings["connection"].status == "problem"
+    assert reason in findings["connection"].summary
+    assert findings["connection"].remedy
+    assert PASSWORD not in str(findings)
+    assert "locks" not in findings
+
+
+def test_database_without_river_is_told(database: Database) -> None:
+    """The remedy names the setting."""
+    with database.connect() as connection:
+        connection.execute("DROP TABLE river_job CASCADE")
+    findings = found(configuration(database.exporter_url))
+    assert findings["river-schema"].status == "problem"
+    assert "river.schemas" in findings["river-schema"].remedy
+
+
+def test_rights_that_are_missing_have_a_remedy(database: Database) -> None:
+    """Without pg_monitor other users' sessions are not to be seen."""
+    with database.connect() as connection:
+        connection.execute(f"REVOKE pg_monitor FROM {ROLE}".encode())
+    try:
+        findings = found(configuration(database.exporter_url))
+    finally:
+        with database.connect() as connection:
+            connection.execute(f"GRANT pg_monitor TO {ROLE}".encode())
+    assert findings["rights"].status == "problem"
+    assert "GRANT pg_monitor" in findings["rights"].remedy
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
+    """Yield a Prometheus with all of our rules but one, which scrapes no exporter."""
+    rules = yaml.safe_load((ROOT / "config" / "alerts.yaml").read_text())
+    for group in rules["groups"]:
+        group["rules"] = [rule for rule in group["rules"] if rule.get("alert") != "RiverPoolWaiting"]
+    file = tmp_path / "alerts.yaml"
+    file.write_text(yaml.safe_dump(rules))
+    with Prometheus(rules=[file]) as server:
+        yield server
+
+
+def test_alerts_are_looked_for_in_prometheus(database: Database, prometheus: Prometheus) -> None:
+    """The one that is missing is named, and that nothing is scraped."""
+    findings = found(configuration(database.exporter_url), Options(prometheus=prometheus.url))
+    assert findings["alerts"].status == "warning"
+    assert "RiverPoolWaiting" in findings["alerts"].summary
+    assert findings["scraped"].status == "problem"
+
+
+def test_address_that_is_no_prometheus_is_told(database: Database) -> None:
+    """Nothing listens there."""
+    findings = found(configuration(database.exporter_url), Options(prometheus="http://127.0.0.1:1"))
+    assert findings["alerts"].status == "problem"
+    assert "--prometheus" in findings["alerts"].remedy

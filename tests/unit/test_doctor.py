@@ -1,0 +1,496 @@
+"""Doctor judges rightly what it is shown, and reports it in three forms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.budget import Verdict
+from exporter.config import load
+from exporter.context import Target
+from exporter.doctor import (
+    alerts,
+    completer,
+    configuration,
+    connection,
+    docs,
+    locks,
+    network,
+    plan,
+    pool,
+    report,
+    river,
+    settings,
+    storage,
+    table,
+)
+from exporter.doctor.finding import EXIT_CODES, Finding, worst
+from exporter.doctor.patient import Patient, Values, admit
+from exporter.doctor.run import checks
+from exporter.doctor.words import percentile, seconds, share, size
+from exporter.watch import Blocking
+
+ROOT = Path(__file__).parents[2]
+
+
+def patient(**settings: str) -> Patient:
+    """A patient of that configuration, who has not been looked at."""
+    environment = {"RIVER_EXPORTER_DATABASE_URL": "postgres://river_exporter@127.0.0.1:1/app", **settings}
+    return Patient(admit(load(None, environment), environment), watched=8.0)
+
+
+def a_table(**values: object) -> table.Table:
+    """A healthy table of ten thousand rows but for what is given."""
+    healthy = {
+        "live": 10_000.0, "dead": 100.0, "threshold": 2050.0, "heap": 4e6, "indexes": 4e6, "vacuumed": 30.0,
+        "scans": 5.0, "scanned": 50.0, "age": 1000.0, "vacuuming": False, "fillfactor": 100,
+        "scale_factor": 0.2, "autovacuum": True, "hot": 0.0,
+    }  # fmt: skip
+    return table.Table(**{**healthy, **values})  # type: ignore[arg-type]
+
+
+def blocked(seconds: float, pid: int = 7, blocker_pid: int = 9, blocker: str = "idle_in_transaction") -> Blocking:
+    """A completing session that waits behind another one."""
+    return Blocking(
+        pid, "JobSetStateIfRunningMany", seconds, "transactionid/ShareLock", blocker_pid, blocker, "psql",
+        "idle in transaction" if blocker_pid else "", 38.0, 1,
+    )  # fmt: skip
+
+
+def test_check_names_are_unique_and_every_group_has_some() -> None:
+    """Runbooks refer to checks by name, so no name stands for two things."""
+    names = [check.name for _, group in checks() for check in group]
+    assert len(names) == len(set(names)) > 30
+    assert all(group for _, group in checks())
+
+
+def test_documentation_has_every_check() -> None:
+    """`make generate` was run after the last change."""
+    assert (ROOT / "docs" / "doctor.md").read_text() == docs.page()
+
+
+def test_exit_code_follows_the_worst_finding() -> None:
+    """Notes are no trouble, warnings exit with 1, problems with 2."""
+    ok, note = locks.LOCKS.ok("fine"), locks.LOCKS.note("so")
+    warning, problem = locks.LOCKS.warning("hm", remedy="x"), locks.LOCKS.problem("no", remedy="x")
+    assert [EXIT_CODES[worst(each)] for each in ([], [ok, note], [problem, ok, warning], [note, warning])] == [
+        0,
+        0,
+        2,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 s"),
+        (0.00085, "850 µs"),
+        (0.0123, "12.3 ms"),
+        (4.2, "4.2 s"),
+        (600, "10 min"),
+        (9000, "2.5 h"),
+        (3e5, "3.47 d"),
+    ],
+)
+def test_times_are_said_as_a_person_would(value: float, text: str) -> None:
+    """Two or three digits and the unit that fits."""
+    assert seconds(value) == text
+
+
+def test_shares_sizes_and_percentiles_are_said_as_a_person_would() -> None:
+    """Also the very small and the very large."""
+    assert [share(0.00001), share(0.423), share(2.5)] == ["less than 0.1 %", "42.3 %", "250 %"]
+    assert [size(512), size(8192), size(3.5 * 2**30)] == ["512 B", "8 kB", "3.5 GB".replace("3.5", "3.5")]
+    assert percentile([5, 1, 2, 3, 4], 0.5) == 3
+    assert percentile([1], 0.99) == 1
+
+
+def test_budget_names_the_cause_and_its_seconds() -> None:
+    """The thresholds are those of the configuration."""
+    verdict = Verdict({"pool": 0.0, "lock": 4.2}, 0.42, "lock", 4.2, {"lock": "sessions", "pool": "pgxpool"})
+    finding = completer.judge_budget(verdict, patient())
+    assert finding.status == "warning"
+    assert "42 %" in finding.summary
+    assert "lock: 4.2 s" in finding.summary
+    assert finding.evidence == ("lock: 4.2 s, by sessions",)
+    strict = patient(RIVER_EXPORTER_THRESHOLDS_WARNING="0.2", RIVER_EXPORTER_THRESHOLDS_CRITICAL="0.4")
+    assert completer.judge_budget(verdict, strict).status == "problem"
+    assert completer.judge_budget(None, patient()).status == "note"
+
+
+def test_silence_goes_before_what_completed_in_time() -> None:
+    """Completions that came in time say nothing of the one that does not come."""
+    late = completer.Late(500, 0.25, 0.1, 0.01, 4.0, 20)
+    assert completer.judge_completions(late, None, 10).status == "ok"
+    assert completer.judge_completions(late, 4.0, 10).status == "warning"
+    assert completer.judge_completions(late, 12.0, 10).status == "problem"
+
+
+def test_late_completions_are_graded_and_a_clock_ahead_is_told() -> None:
+    """A negative lag is the clocks' difference."""
+    finding = completer.judge_completions(completer.Late(9, 3.0, 0.1, -2.0, 0.1, 20), None, 10)
+    assert finding.status == "warning"
+    assert any("ahead of the database's by 2 s" in line for line in finding.evidence)
+    assert completer.judge_completions(completer.Late(0, None, None, None, None, 0), None, 10).status == "note"
+
+
+def test_statement_history_prefers_what_happened_while_doctor_looked() -> None:
+    """A month of good statements does not hide a minute of bad ones."""
+    before = completer.Statements(1_000_000, 1000.0, 0.2, 5e6, 1e8)
+    after = completer.Statements(1_000_002, 1008.0, 4.0, 5e6 + 10, 1e8 + 100_000)
+    now = after.since(before)
+    finding = completer.judge_history(after, now, patient(), known=True)
+    assert (now.calls, now.total, now.rows) == (2, 8.0, 10)
+    assert finding.status == "problem"
+    assert completer.judge_history(before, before.since(before), patient(), known=True).status == "ok"
+    assert completer.Statements(5).since(before) == completer.Statements()
+
+
+def test_many_blocks_a_row_are_a_bad_plan_even_when_fast() -> None:
+    """All of it is in memory until it is not."""
+    finding = completer.judge_history(
+        completer.Statements(10, 0.1, 0.02, 100, 50_000), completer.Statements(), patient(), known=True
+    )
+    assert finding.status == "warning"
+    assert "500 blocks a row" in finding.summary
+
+
+def test_blocker_is_named_with_the_statement_that_ends_it() -> None:
+    """One finding for each root, whoever waits behind it."""
+    (finding,) = locks.judge_blocking([blocked(4.2), blocked(1.0, pid=8)], [], {9: "select  1"}, 3, 5)
+    assert finding.status == "problem"
+    assert "4.2 s behind pid 9 (psql), idle in transaction for 38 s" in finding.summary
+    assert finding.evidence[-1] == "last statement of pid 9: select 1"
+    assert len(finding.evidence) == 3
+    assert finding.remedy == "SELECT pg_terminate_backend(9);"
+
+
+def test_prepared_transaction_that_blocks_is_rolled_back_by_its_quoted_name() -> None:
+    """It has no pid; its name may hold a quotation mark."""
+    prepared = [locks.Prepared("other", 5, rivers=False), locks.Prepared("it's", 5, rivers=True)]
+    (finding,) = locks.judge_blocking([blocked(4, blocker_pid=0, blocker="prepared_transaction")], prepared, {}, 3, 5)
+    assert finding.remedy == "ROLLBACK PREPARED 'it''s';"
+    assert [each.status for each in locks.judge_prepared(prepared)] == ["ok", "problem"]
+    assert [each.status for each in locks.judge_prepared([locks.Prepared("left", 90, rivers=False)])] == ["warning"]
+
+
+def test_statements_are_shown_only_when_asked_for() -> None:
+    """They may hold data."""
+    holder = locks.Holder(9, "psql", "bob", 90.0, 80.0, "update t set secret = 'x'")
+    (hidden,) = locks.judge_holders([holder], show_queries=False)
+    (shown,) = locks.judge_holders([holder], show_queries=True)
+    assert "secret" not in str(hidden)
+    assert hidden.status == "problem"
+    assert "secret" in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("free", "waiting", "status"),
+    [(0.5, 0, "ok"), (0.1, 0, "warning"), (0.5, 3, "warning"), (0.0, 3, "problem"), (0.0, 0, "warning")],
+)
+def test_pool_is_judged_by_free_connections_and_waits(free: float, waiting: float, status: str) -> None:
+    """None free is a problem only when somebody waits."""
+    found = pool.Pool("pgbouncer", 10, 10 * (1 - free), free, waiting, 0.0, 0)
+    assert [each.status for each in pool.judge_free([found], (), "", 3)] == [status]
+
+
+def test_pool_that_is_not_seen_is_noted_and_one_that_cannot_be_read_warned_of() -> None:
+    """Not configured is no fault; configured and failing is."""
+    assert [each.status for each in pool.judge_free([], (), "", 3)] == ["note"]
+    assert [each.status for each in pool.judge_free([], ("http://x",), "no answer", 3)] == ["warning"]
+
+
+def test_pool_size_advice_is_in_numbers() -> None:
+    """Both ways out are named."""
+    finding = pool.judge_size(10, 20, known=True)
+    assert finding.status == "warning"
+    assert "pool_max_conns to 25" in finding.remedy
+    assert "MaxWorkers to 5" in finding.remedy
+    assert pool.judge_size(25, 20, known=False).status == "ok"
+    assert pool.judge_size(None, 20, known=True).status == "note"
+
+
+def test_connections_of_the_server_are_graded() -> None:
+    """Before the last one is gone."""
+    assert [pool.judge_connections(used, 100).status for used in (50, 85, 99)] == ["ok", "warning", "problem"]
+
+
+def test_network_judges_failures_slowness_and_jitter() -> None:
+    """Each has a finding of its own."""
+    good = network.Tries([{"tcp": 0.001, "login": 0.01, "query": 0.001}] * 10, [0.001] * 50)
+    assert {each.status for each in network.judge(good, 10, 3, 5, pooled=False)} == {"ok"}
+    uneven = network.Tries(good.phases, [0.001] * 49 + [0.4])
+    found = {each.check: each.status for each in network.judge(uneven, 10, 3, 5, pooled=False)}
+    assert found["network-jitter"] == "warning"
+    failed = network.Tries([], [], [("refused", "connection refused")])
+    assert [(each.check, each.status) for each in network.judge(failed, 10, 3, 5, pooled=True)] == [
+        ("network-connect", "problem")
+    ]
+
+
+def test_missing_index_is_a_problem_only_where_completing_needs_it() -> None:
+    """The GIN indexes serve searches."""
+    names = {"river_job_pkey", "river_job_kind", "river_job_prioritized_fetching_index", "river_job_unique_idx"}
+    names |= {"river_job_state_and_finalized_at_index", "river_job_args_index", "river_job_metadata_index"}
+
+    def judged(there: set[str]) -> list[str]:
+        indexes = [table.Index(name, valid=True, size=8192, scans=1, primary=name.endswith("pkey")) for name in there]
+        return [each.status for each in table.judge_indexes(indexes, "public")]
+
+    assert judged(names) == ["ok"]
+    assert judged(names - {"river_job_args_index"}) == ["note"]
+    assert judged(names - {"river_job_pkey"}) == ["problem"]
+
+
+def test_invalid_index_is_named_with_the_statement_that_drops_it() -> None:
+    """River leaves them when a REINDEX is cut short; the schema may need quotation marks."""
+    index = table.Index("river_job_kind_ccnew", valid=False, size=8192, scans=0, primary=False)
+    found = list(table.judge_indexes([index], "My Schema"))
+    assert 'DROP INDEX CONCURRENTLY "My Schema".river_job_kind_ccnew;' in found[-1].remedy
+    assert found[-1].status == "warning"
+
+
+def test_dead_rows_are_judged_by_autovacuums_threshold_and_their_number() -> None:
+    """A few hundred dead rows in a fresh table are nothing."""
+    cases = [(1000, 50), (20_000, 2000), (300_000, 2000), (1_900_000, 1_000_000)]
+    found = [table.judge_dead(a_table(dead=dead, threshold=limit), [], "public").status for dead, limit in cases]
+    assert found == ["ok", "warning", "problem", "ok"]
+
+
+def test_what_holds_vacuum_back_is_named_with_what_ends_it() -> None:
+    """By kind of holder."""
+    session = table.Holder("session", "42 (psql)", 4000.0, 900)
+    slot = table.Holder("slot", "it's", None, 100)
+    finding = table.judge_horizon([slot, session])
+    assert finding.status == "warning"
+    assert finding.remedy == "SELECT pg_terminate_backend(42);"
+    assert table.judge_horizon([slot]).status == "ok"
+    assert table.judge_horizon([]).status == "ok"
+
+
+def test_triggers_scans_and_wraparound_are_judged() -> None:
+    """An insert trigger does not run in completions; a scan of a small table is none."""
+    insert = table.Trigger("notify", "notify", updates=False)
+    update = table.Trigger("audit", "audit", updates=True)
+    assert [table.judge_triggers(each, "public").status for each in ([insert], [insert, update])] == ["ok", "warning"]
+    scanned = [a_table(scans=6.0, scanned=50.0 + rows) for rows in (100, 50_000)]
+    assert [table.judge_scans(a_table(), after).status for after in scanned] == ["ok", "warning"]
+    assert table.judge_scans(None, scanned[1]).status == "ok"
+    ages = [a_table(age=part * 2**31) for part in (0.1, 0.5, 0.9)]
+    assert [table.judge_wraparound(each, "public").status for each in ages] == ["ok", "warning", "problem"]
+
+
+@pytest.mark.parametrize(
+    ("names", "number"),
+    [
+        ("", 0),
+        ("a", 1),
+        ("*", 1),
+        ("a, b", 1),
+        ("FIRST 2 (a, b, c)", 2),
+        ("any 3 (*)", 3),
+        ("2 (a, b)", 2),
+        ('"2 (x"', 1),
+    ],
+)
+def test_required_standbys_are_counted_as_postgresql_does(names: str, number: int) -> None:
+    """Every spelling of synchronous_standby_names."""
+    assert storage.required(names) == number
+
+
+def test_missing_standby_and_forced_checkpoints_are_told() -> None:
+    """A commit that waits for nobody is fine."""
+    gone = storage.Replication("s1", "on", 0, 3, None)
+    assert storage.judge_standby(gone, 3).status == "problem"
+    assert storage.judge_standby(storage.Replication("", "on", 0, 0, None), 3).status == "ok"
+    assert storage.judge_standby(storage.Replication("s1", "on", 1, 0, 4.0), 3).status == "warning"
+    quiet, storm = storage.Checkpoints(50, 3, 1, 1), storage.Checkpoints(50, 9, 1, 1)
+    assert [storage.judge_checkpoints(quiet, each).status for each in (quiet, storm)] == ["ok", "warning"]
+    assert storage.judge_checkpoints(None, storage.Checkpoints(1, 40, 1, 1)).status == "note"
+
+
+def test_settings_are_notes_with_sql_but_autovacuum_off_is_a_problem() -> None:
+    """A healthy server with the defaults gets a clean bill."""
+    off = {"track_commit_timestamp": "off", "log_lock_waits": "off", "idle_in_transaction_session_timeout": "0"}
+    found = list(settings.judge_server(off))
+    assert [each.status for each in found] == ["note"] * 3
+    assert all(each.remedy for each in found)
+    on = {"track_commit_timestamp": "on", "log_lock_waits": "on", "idle_in_transaction_session_timeout": "by role"}
+    assert [each.status for each in settings.judge_server(on)] == ["ok"] * 3
+    assert settings.judge_autovacuum(a_table(autovacuum=False), "public").status == "problem"
+    large = a_table(live=1e6)
+    assert settings.judge_autovacuum(large, "public").status == "note"
+    assert settings.judge_fillfactor(large, "public").status == "note"
+    assert settings.judge_fillfactor(a_table(), "public").status == "ok"
+
+
+def test_version_tells_what_becomes_of_a_batch_that_is_given_up() -> None:
+    """Migration 7 came with 0.40."""
+    assert river.judge_version(6).status == "note"
+    assert "put back" in river.judge_version(7).summary
+
+
+def test_leader_stuck_jobs_and_late_maintenance_are_judged() -> None:
+    """A River that is stopped needs no leader."""
+    assert [river.judge_leader(*each).status for each in ((1, 12, 5), (0, -9, 5), (0, None, 0))] == [
+        "ok",
+        "warning",
+        "note",
+    ]
+    assert river.judge_stuck({"client_gone": 3, "too_long": 0}).evidence == ("client gone: 3",)
+    assert river.judge_stuck({"client_gone": 0}).status == "ok"
+
+
+def test_what_is_not_known_of_river_is_left_out() -> None:
+    """Nothing is made up from missing samples."""
+    assert [each.check for each in river.judge(Values([]), "public")] == ["paused-queues"]
+
+
+def test_configuration_notes_what_is_not_seen_and_warns_of_what_cannot_warn() -> None:
+    """A timeout other than River's makes every number wrong."""
+    assert {each.status for each in configuration.judge(patient().config)} == {"note"}
+    wrong = patient(RIVER_EXPORTER_RIVER_TIMEOUT="30s", RIVER_EXPORTER_THRESHOLDS_CRITICAL="0.95").config
+    assert [each.status for each in configuration.judge(wrong)].count("warning") == 2
+    full = patient(RIVER_EXPORTER_RIVER_METRICS_URLS="http://x/metrics", RIVER_EXPORTER_RIVER_WORKERS="8").config
+    assert [each.status for each in configuration.judge(full)] == ["ok"]
+    assert configuration.judge_collectors({"lag": "no answer"}, 8).status == "warning"
+
+
+def test_rights_that_are_missing_are_graded_by_what_they_cost() -> None:
+    """A standby, no River and no rights each have a finding."""
+    target = Target(
+        schemas=("public",),
+        version=180006,
+        capabilities={"server_version": True, "pg_monitor": False, "river_leader": False, "pg_stat_statements": False},
+    )
+    found = [(each.check, each.status) for each in connection.judge(target)]
+    assert found == [
+        ("server", "ok"), ("river-schema", "ok"), ("rights", "problem"), ("rights", "note"), ("rights", "warning"),
+    ]  # fmt: skip
+    nothing = {each.check: each.status for each in connection.judge(Target(standby=True, version=150000))}
+    assert nothing == {"server": "problem", "river-schema": "problem", "rights": "ok"}
+
+
+def explained(node: dict[str, object], **document: object) -> plan.Plan:
+    """What EXPLAIN says of an update with that node below."""
+    root = {
+        "Node Type": "ModifyTable",
+        "Plans": [node],
+        "Actual Rows": 5,
+        "Shared Hit Blocks": 40,
+        "Shared Read Blocks": 2,
+    }
+    return plan.read({"Plan": root, "Execution Time": 12.0, **document})
+
+
+def scan(**values: object) -> dict[str, object]:
+    """A node that reads river_job by its primary key."""
+    good = {
+        "Node Type": "Index Scan", "Relation Name": "river_job", "Index Name": "river_job_pkey", "Plan Rows": 1,
+        "Actual Rows": 1, "Actual Loops": 5,
+    }  # fmt: skip
+    return {**good, **values}
+
+
+def test_plan_by_primary_key_is_good() -> None:
+    """Five rows, a few blocks."""
+    finding = plan.judge(explained(scan()), "public")
+    assert finding.status == "ok"
+    assert "5 rows in 12 ms, 42 blocks" in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("node", "status", "words"),
+    [
+        (
+            {"Node Type": "Seq Scan", "Index Name": "", "Actual Loops": 1, "Rows Removed by Filter": 5000},
+            "warning",
+            "scans",
+        ),
+        (
+            {"Node Type": "Seq Scan", "Index Name": "", "Actual Loops": 1, "Rows Removed by Filter": 2e5},
+            "problem",
+            "scans",
+        ),
+        (
+            {"Node Type": "Seq Scan", "Index Name": "", "Actual Loops": 1, "Rows Removed by Filter": 20},
+            "ok",
+            "by their ids",
+        ),
+        (
+            {"Index Name": "river_job_kind", "Actual Loops": 1, "Rows Removed by Filter": 9000},
+            "warning",
+            "river_job_kind",
+        ),
+        ({"Plan Rows": 5000, "Actual Rows": 1}, "warning", "estimates are off"),
+    ],
+)
+def test_bad_plans_are_told_by_what_they_read(node: dict[str, object], status: str, words: str) -> None:
+    """A full scan, a wrong index, a wrong estimate; a scan of a tiny table is right."""
+    finding = plan.judge(explained(scan(**node)), "public")
+    assert finding.status == status
+    assert words in finding.summary
+
+
+def test_slow_trigger_shows_in_the_plan() -> None:
+    """EXPLAIN gives a trigger's time by its name."""
+    finding = plan.judge(explained(scan(), Triggers=[{"Trigger Name": "audit", "Time": 900.0}]), "public")
+    assert finding.status == "warning"
+    assert "audit" in finding.summary
+
+
+def test_alerts_are_those_of_the_rules() -> None:
+    """The names doctor looks for, and which of them page, are compared with the rules both ways."""
+    groups = yaml.safe_load((ROOT / "config" / "alerts.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    assert {rule["alert"] for rule in rules} == alerts.NAMES
+    assert {rule["alert"] for rule in rules if rule["labels"]["severity"] == "critical"} == alerts.CRITICAL
+
+
+def test_alerts_missing_or_broken_are_told() -> None:
+    """A page that is not loaded is worse than a warning that is not."""
+    every = [alerts.Rule(name, "critical", firing=False, trouble="") for name in alerts.NAMES]
+    assert [each.status for each in alerts.judge(every)] == ["ok", "ok"]
+    assert [each.status for each in alerts.judge([])] == ["problem", "ok"]
+    without = [rule for rule in every if rule.name != "RiverPoolWaiting"]
+    assert next(alerts.judge(without)).status == "warning"
+    broken = [*every[1:], alerts.Rule(every[0].name, "critical", firing=True, trouble="parse error")]
+    assert [each.status for each in alerts.judge(broken)] == ["problem", "note"]
+    assert [alerts.judge_scraped(up).status for up in ([], [1.0, 0.0], [1.0])] == ["problem", "warning", "ok"]
+
+
+FINDINGS = [
+    Finding("connection", "ok", "connected"),
+    Finding("locks", "problem", "a *bad* <lock>", ("pid 9",), "it waits", "SELECT pg_terminate_backend(9);", "public"),
+    Finding("pool-size", "warning", "small", (), "none left", "set it", "jobs"),
+]
+
+
+def test_text_report_has_the_worst_first_and_colour_only_when_asked() -> None:
+    """The word stands beside the colour; several schemas are named."""
+    text = report.as_text(FINDINGS, colour=False)
+    assert text.splitlines()[0] == "problem  locks (public): a *bad* <lock>"
+    assert "do:  SELECT pg_terminate_backend(9);" in text
+    assert text.splitlines()[-1] == "1 problem, 1 warning, 1 ok"
+    assert "\x1b" not in text
+    assert "\x1b[31mproblem" in report.as_text(FINDINGS, colour=True)
+
+
+def test_json_report_has_every_field() -> None:
+    """Programs read it."""
+    document = json.loads(report.as_json(FINDINGS))
+    assert document["status"] == "problem"
+    assert document["findings"][0]["remedy"] == "SELECT pg_terminate_backend(9);"
+    assert [each["check"] for each in document["findings"]] == ["locks", "pool-size", "connection"]
+
+
+def test_markdown_report_escapes_what_was_found() -> None:
+    """Names come from users; a remedy that is SQL stands in a block of SQL."""
+    text = report.as_markdown(FINDINGS)
+    assert r"a \*bad\* \<lock\>" in text
+    assert "```sql\nSELECT pg_terminate_backend(9);\n```" in text
+    assert "- **ok** `connection`: connected" in text
