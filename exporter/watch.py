@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.budget import Attempts, Budget, Verdict
+from exporter.budget.history import History
 from exporter.evidence import LagSummary
 from exporter.river.facts import COMPLETER_ATTEMPTS, COMPLETER_INTERVAL, COMPLETER_SLEEPS
 
@@ -153,6 +154,7 @@ class Watch:
         wrapped: whether this River's completer sends BEGIN and COMMIT around its statement; None until one was seen.
         gap: the longest time between two completions of late, in seconds.
         verdict: what the budget said last.
+        history: what it said within the last half an hour.
     """
 
     schema: str
@@ -171,6 +173,7 @@ class Watch:
     wrapped: bool | None = None
     gap: float = 0.0
     verdict: Verdict | None = None
+    history: History = field(default_factory=History)
     _slow: float = float("-inf")
 
     def configure(self, timeout: float, window: float, warning: float) -> None:

@@ -105,6 +105,7 @@ class BudgetCollector(Collector):
         waits = self._waits(watch, now, looked=seen is not None)
         verdict = watch.budget.tick(now, database, waits, seen.trips if seen else 1)
         watch.verdict = verdict
+        watch.history.see(now, verdict)
         self._count(watch, verdict)
         for cause, seconds in verdict.seconds.items():
             yield SECONDS.sample(seconds, schema, cause)

@@ -9,8 +9,8 @@ from exporter.budget import Verdict
 from exporter.database import Session
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.doctor.words import count, seconds, share
 from exporter.river.operations import classify
+from exporter.words import count, seconds, share
 
 BUDGET = Check(
     "budget",

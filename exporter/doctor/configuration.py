@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from exporter.config import Config
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.doctor.words import seconds
 from exporter.river.facts import HOT_OPERATION_TIMEOUT
+from exporter.words import seconds
 
 CONFIGURATION = Check(
     "exporter-configuration",

@@ -9,7 +9,7 @@ from exporter.context import Target
 from exporter.database import Unreachable
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.doctor.words import seconds
+from exporter.words import seconds
 
 CONNECTION = Check(
     "connection",

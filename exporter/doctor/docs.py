@@ -15,8 +15,9 @@ kubectl exec POD -c river-exporter -- river-exporter doctor
 ```
 
 It looks for {WATCH:.0f} s with the exporter's own collectors, tries River's address many times, asks the database a
-few questions, and says what it found: the worst first, each finding with its evidence, why it matters for the completer,
-and what to do, ready to copy. All of it takes 10 to 20 s, 30 s at most. Progress goes to stderr, the report to stdout.
+few questions, and says what it found: the worst first, each finding with its evidence, why it matters for the
+completer, and what to do, ready to copy. All of it takes 10 to 20 s, 30 s at most. Progress goes to stderr, the report
+to stdout.
 
 It needs no more rights than the exporter's role and changes nothing. It takes up to three connections, beside the three
 of a running exporter; the role's `CONNECTION LIMIT` from `river-exporter setup-sql` has room for both. It contends for

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.doctor.words import seconds
 from exporter.watch import Blocking
+from exporter.words import seconds
 
 LOCKS = Check(
     "locks",

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from exporter.database import Unreachable
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.doctor.words import percentile, seconds, spread
 from exporter.probing import PHASES, Probe
+from exporter.words import percentile, seconds, spread
 
 CONNECT = Check(
     "network-connect",

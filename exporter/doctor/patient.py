@@ -20,9 +20,9 @@ from exporter.context import Context
 from exporter.database import Database, Session, Unreachable
 from exporter.election import Election
 from exporter.errors import ExporterError
-from exporter.metric import Sample
 from exporter.schedule import Schedule
 from exporter.snapshot import Snapshot
+from exporter.values import Values
 from exporter.watch import Blocking
 
 FOLDER = "exporter.doctor"
@@ -45,29 +45,6 @@ class Bystander(Election):
     def known(self, now: float) -> bool:  # noqa: ARG002 - it holds at any time
         """Nobody else is asked."""
         return True
-
-
-class Values:
-    """Samples by metric and labels."""
-
-    def __init__(self, samples: list[Sample]) -> None:
-        self._found: dict[str, list[tuple[Mapping[str, str], float]]] = {}
-        for metric, labels, value in samples:
-            if isinstance(value, float | int):
-                named = dict(zip(metric.labels, labels, strict=True))
-                self._found.setdefault(metric.name, []).append((named, float(value)))
-
-    def all(self, name: str, **labels: str) -> list[tuple[Mapping[str, str], float]]:
-        """The samples of a metric that have these labels, each with all its labels."""
-        return [each for each in self._found.get(name, []) if labels.items() <= each[0].items()]
-
-    def one(self, name: str, **labels: str) -> float | None:
-        """The highest of them, or None without any."""
-        return max((value for _, value in self.all(name, **labels)), default=None)
-
-    def total(self, name: str, **labels: str) -> float:
-        """Their sum; 0 without any."""
-        return sum(value for _, value in self.all(name, **labels))
 
 
 @dataclass(slots=True)

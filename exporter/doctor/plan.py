@@ -15,7 +15,7 @@ from exporter.database import Connection, load, one_line
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import FOLDER
 from exporter.doctor.table import quoted
-from exporter.doctor.words import seconds
+from exporter.words import seconds
 
 PLAN = Check(
     "completing-plan",

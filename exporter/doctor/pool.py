@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient, Values
-from exporter.doctor.words import count, seconds, share
+from exporter.doctor.patient import Patient
+from exporter.values import Values
+from exporter.words import count, seconds, share
 
 FREE = Check(
     "pool-free",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient, Values
-from exporter.doctor.words import count, seconds
+from exporter.doctor.patient import Patient
 from exporter.river.facts import BACKLOG_PRESSURE, LEADER_TTL, MIGRATION_SINCE, REQUEUES_SINCE
+from exporter.values import Values
+from exporter.words import count, seconds
 
 VERSION = Check(
     "river-version",

@@ -10,7 +10,7 @@ from exporter.database import Connection, Session
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import FOLDER, Patient
 from exporter.doctor.table import Table, quoted, tables
-from exporter.doctor.words import count, share
+from exporter.words import count, share
 
 TIMESTAMP = Check(
     "track-commit-timestamp",

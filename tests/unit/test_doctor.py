@@ -28,10 +28,11 @@ from exporter.doctor import (
     table,
 )
 from exporter.doctor.finding import EXIT_CODES, Finding, worst
-from exporter.doctor.patient import Patient, Values, admit
+from exporter.doctor.patient import Patient, admit
 from exporter.doctor.run import checks
-from exporter.doctor.words import percentile, seconds, share, size
+from exporter.values import Values
 from exporter.watch import Blocking
+from exporter.words import percentile, seconds, share, size
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,4 +1,4 @@
-"""How doctor writes numbers: as a person would say them."""
+"""How doctor and the status page write numbers: as a person would say them."""
 
 from __future__ import annotations
 
