@@ -33,7 +33,7 @@ CONTROL_TIMEOUT = 10.0
 class Load(TypedDict, total=False):
     """What a worker does, all optional; a key's name is the worker's flag, see ``river_worker -help``.
 
-    Rates are per second, `job_seconds` and `long_job_seconds` are seconds, `long_jobs` and `complete_tx`
+    Rates are per second, `job_seconds` and `long_job_seconds` are seconds, `long_jobs`, `complete_tx` and `fail_jobs`
     shares from 0 to 1, `burst_each`, `rescue_after` and `stop_timeout` Go durations as ``30s``.
     """
 
@@ -48,6 +48,7 @@ class Load(TypedDict, total=False):
     long_job_seconds: float
     hold: bool
     complete_tx: float
+    fail_jobs: float
     workers: int
     queues: Mapping[str, int] | None
     kinds: int
@@ -69,6 +70,7 @@ class Jobs(TypedDict, total=False):
     LongSeconds: float
     Hold: bool
     CompleteTx: float
+    FailShare: float
 
 
 @dataclass(frozen=True)

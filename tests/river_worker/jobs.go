@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -75,11 +76,13 @@ type worker[K kind] struct {
 }
 
 // Work runs one job: it sleeps, or sleeps with a connection in its hand, or works in a transaction that
-// also completes the job.
+// also completes the job, or fails.
 func (w *worker[K]) Work(ctx context.Context, job *river.Job[arguments[K]]) error {
 	options := w.runner.options.Load()
 	seconds := options.duration()
 	switch {
+	case rand.Float64() < options.FailShare:
+		return errors.New("failed as it was told to")
 	case rand.Float64() < options.CompleteTx:
 		return pgx.BeginFunc(ctx, w.runner.pool, func(tx pgx.Tx) error {
 			if err := w.runner.book(ctx, tx, job.ID); err != nil {

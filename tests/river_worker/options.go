@@ -47,6 +47,7 @@ type jobOptions struct {
 	LongSeconds   float64
 	Hold          bool
 	CompleteTx    float64
+	FailShare     float64
 }
 
 // queues maps a queue's name to its MaxWorkers, in the order given.
@@ -115,6 +116,7 @@ func parseOptions(arguments []string, output io.Writer) (*options, error) {
 	flags.Float64Var(&o.job.LongSeconds, "long-job-seconds", 600, "how long a long job runs")
 	flags.BoolVar(&o.job.Hold, "hold", false, "each job keeps a connection of the pool for its whole run")
 	flags.Float64Var(&o.job.CompleteTx, "complete-tx", 0, "share of jobs that end with JobCompleteTx in a transaction with work of their own")
+	flags.Float64Var(&o.job.FailShare, "fail-jobs", 0, "share of jobs that end with an error and are retried, 0 to 1")
 
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err
@@ -152,7 +154,7 @@ func (j *jobOptions) check() error {
 	if j.Seconds < 0 || j.LongSeconds < 0 {
 		return errors.New("a job's seconds are not negative")
 	}
-	for _, share := range []float64{j.SecondsJitter, j.LongShare, j.CompleteTx} {
+	for _, share := range []float64{j.SecondsJitter, j.LongShare, j.CompleteTx, j.FailShare} {
 		if share < 0 || share > 1 {
 			return fmt.Errorf("%v is not a share from 0 to 1", share)
 		}
