@@ -32,16 +32,22 @@ RESOLVE_PATIENCE = 600.0
 
 @dataclass(frozen=True)
 class Notification:
-    """What a receiver was sent, as Alertmanager's webhook tells it; `at` is monotonic seconds."""
+    """What a receiver was sent, as Alertmanager's webhook tells it.
+
+    Attributes:
+        at: monotonic seconds.
+        incident: Alertmanager's group, which a pager takes for one incident however often it is told of it.
+    """
 
     at: float
     receiver: str
+    incident: str
     status: str
     alerts: list[dict[str, Any]]
 
     @property
-    def pages(self) -> bool:
-        """Whether it wakes somebody up: something critical that fires."""
+    def critical(self) -> bool:
+        """Whether something critical fires."""
         return self.status == "firing" and any(
             each["labels"].get("severity") == "critical" and each["status"] == "firing" for each in self.alerts
         )
@@ -61,7 +67,9 @@ class Receiver:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 receiver.notifications.append(
-                    Notification(time.monotonic(), self.path.strip("/"), body["status"], body["alerts"])
+                    Notification(
+                        time.monotonic(), self.path.strip("/"), body["groupKey"], body["status"], body["alerts"]
+                    )
                 )
                 self.send_response(200)
                 self.end_headers()
@@ -106,16 +114,33 @@ class Chain:
             )
             yield cls(receiver)
 
-    def finish(self, result: Result, began: datetime, lifted: float) -> None:
-        """Wait until the page is resolved, and write down what was sent."""
+    def pages(self) -> list[Notification]:
+        """What woke somebody up: the first word of each incident, and of each that came again after it was resolved."""
+        opened: set[str] = set()
+        found = []
+        for each in self.receiver.notifications if self.receiver else []:
+            if each.status == "resolved":
+                opened.discard(each.incident)
+            elif each.critical and each.incident not in opened:
+                opened.add(each.incident)
+                found.append(each)
+        return found
+
+    def finish(self, result: Result, began: datetime, lifted: float, *, patience: float = RESOLVE_PATIENCE) -> None:
+        """Wait at most `patience` seconds until the page is resolved, and write down what was sent."""
         if self.receiver is None:
             return
         offset = time.monotonic() - (datetime.now(began.tzinfo) - began).total_seconds()
-        ends = time.monotonic() + RESOLVE_PATIENCE
+        ends = time.monotonic() + patience
         while self._firing() and time.monotonic() < ends:
             time.sleep(1)
-        pages = [each for each in self.receiver.notifications if each.pages]
+        pages = self.pages()
         result.pages = len(pages)
+        result.told = [
+            f"{each.at - offset:.0f} s {each.receiver} {each.status}: "
+            + ", ".join(sorted(f"{one['labels']['alertname']} {one['labels'].get('severity')}" for one in each.alerts))
+            for each in self.receiver.notifications
+        ]
         if pages:
             result.paged = pages[0].at - offset
             result.page_cause = next(

@@ -19,7 +19,7 @@ from pathlib import Path
 from exporter.demo.cache import say
 from exporter.demo.exporter import Metrics
 from exporter.demo.faults import FAULTS
-from tests.bench.chain import Chain
+from tests.bench.chain import RESOLVE_PATIENCE, Chain
 from tests.bench.report import write
 from tests.bench.scenarios import SCENARIOS, Scenario, Scene, scene
 
@@ -53,6 +53,7 @@ class Result:
     paged: float | None = None
     page_cause: str | None = None
     resolved: float | None = None
+    told: list[str] = field(default_factory=list)
     ratio: list[tuple[float, float]] = field(default_factory=list)
 
     @property
@@ -63,8 +64,13 @@ class Result:
         return self.deadline - self.critical
 
 
-def run(scenario: Scenario, *, alerts: bool) -> Result:
-    """One scenario from a healthy start to River's failure, or to the end of patience."""
+def run(scenario: Scenario, *, alerts: bool, resolve: float = RESOLVE_PATIENCE) -> Result:
+    """One scenario from a healthy start to River's failure, or to the end of patience.
+
+    Args:
+        alerts: whether Prometheus and Alertmanager stand behind the exporter.
+        resolve: seconds that the page is given to resolve.
+    """
     result = Result(scenario.name, scenario.cause, scenario.sudden)
     with scene(scenario) as parts, Chain.beside(parts.exporter, wanted=alerts) as chain:
         began = time.monotonic()
@@ -87,7 +93,7 @@ def run(scenario: Scenario, *, alerts: bool) -> Result:
         result.timeouts = parts.exporter.metrics().total("river_completer_timeouts_total") or 0.0
         if parts.river.deadlines():
             result.deadline = (parts.river.deadlines()[0] - wall).total_seconds()
-        chain.finish(result, wall, lifted)
+        chain.finish(result, wall, lifted, patience=resolve)
     lead = f"{result.lead:.0f} s" if result.lead is not None else "-"
     cause = f"{result.cause or 'nothing'} (expected {scenario.cause})"
     say(f"{scenario.name}: {cause}, lead {lead}, {result.pages} page(s)")
