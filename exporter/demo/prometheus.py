@@ -152,6 +152,7 @@ class Prometheus(_WebServer):
         rules: Sequence[Path] = (),
         scrape_interval: str = "1s",
         alertmanagers: Sequence[str] = (),
+        program: Path | None = None,
     ) -> None:
         """Fetch the program and write the configuration; nothing is started yet.
 
@@ -161,11 +162,12 @@ class Prometheus(_WebServer):
             rules: Rule files.
             scrape_interval: Also how often rules are evaluated.
             alertmanagers: ``host:port`` of Alertmanagers.
+            program: Another Prometheus than that of `prometheus_program`.
 
         Raises:
             PartMissing: Prometheus can't be had here.
         """
-        program = prometheus_program()
+        program = program or prometheus_program()
         super().__init__("prometheus")
         if config is None:
             jobs = targets if isinstance(targets, Mapping) else {"river-exporter": targets}

@@ -66,10 +66,20 @@ class Place:
         local = self.server.url(self.database, user, None if user == "postgres" else password)
         return local.replace(f"@{self.server.host}:", f"@{NODE}:")
 
-    def forget_role(self) -> None:
-        """Take the exporter's rights away, as in a database nobody has set up."""
+    def grant_role(self) -> None:
+        """Give the exporter's role its rights, as `setup-sql` does."""
         with self.server.connect(self.database) as connection:
-            connection.execute(f"DROP OWNED BY {ROLE}")
+            connection.execute(render(role=ROLE, password=PASSWORD, replicas=10).encode())
+
+    def close(self) -> None:
+        """Let nobody but superusers into the database."""
+        with self.server.connect() as connection:
+            connection.execute(f"REVOKE CONNECT ON DATABASE {self.database} FROM PUBLIC")
+
+    def open(self) -> None:
+        """Let everybody in again."""
+        with self.server.connect() as connection:
+            connection.execute(f"GRANT CONNECT ON DATABASE {self.database} TO PUBLIC")
 
 
 _numbers = itertools.count(1)
@@ -84,8 +94,7 @@ def make_place(cluster: Cluster, server: Postgres) -> Iterator[Callable[[str], P
         place = Place(f"{name}-{next(_numbers)}", f"{name.replace('-', '_')}_{next(_numbers)}", server)
         cluster.namespace(place.namespace)
         server.create_database(place.database, TEMPLATE)
-        with server.connect(place.database) as connection:
-            connection.execute(render(role=ROLE, password=PASSWORD, replicas=10).encode())
+        place.grant_role()
         made.append(place)
         return place
 

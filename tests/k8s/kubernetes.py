@@ -4,7 +4,6 @@ import ctypes
 import json
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import requests
 
 from exporter.demo.cache import cache_dir
-from exporter.demo.process import wait_for
+from exporter.demo.process import remove_folder, temporary_folder, wait_for
 
 CLUSTER = Path(__file__).parent / "cluster"
 
@@ -36,7 +35,7 @@ class Cluster:
 
     def __init__(self, images: Sequence[Path] = ()) -> None:
         self._images = images
-        self._state = Path(tempfile.mkdtemp(prefix="river-exporter-k8s-"))
+        self._state = temporary_folder("k8s")
         self._environment = {**os.environ, "CLUSTER_STATE": str(self._state)}
         self.kubeconfig = self._state / "admin.kubeconfig"
         self._kubectl = cache_dir() / "one-node-kubernetes" / "bin" / "kubectl"
@@ -51,6 +50,7 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self._cluster("down")
+        remove_folder(self._state)
 
     def _cluster(self, *words: str) -> None:
         """Run the tool, its progress shown; raises CalledProcessError when it fails."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from exporter.demo.cache import go_build
+
 
 def scrape_job(monitor: dict[str, Any], kubeconfig: Path) -> dict[str, Any]:
     """Return the scrape job of the first endpoint of a PodMonitor or a ServiceMonitor."""
@@ -48,6 +50,13 @@ def scrape_job(monitor: dict[str, Any], kubeconfig: Path) -> dict[str, Any]:
         ],
         "relabel_configs": relabelings,
     }
+
+
+def prometheus() -> Path:
+    """Return a Prometheus 3 that finds targets in Kubernetes: Debian's is built without that. Built once."""
+    package = "github.com/prometheus/prometheus/cmd/prometheus"
+    tags = ["remove_all_sd", "enable_kubernetes_sd"]
+    return go_build(Path(__file__).parent / "prometheus", "prometheus", tags=tags, package=package)
 
 
 def _meta(name: str) -> str:
