@@ -58,6 +58,10 @@ bench: $(READY) ## Speed, memory and what it costs the database
 bench-precursor: $(READY) ## Every fault, grown until River fails: cause, lead time, false alarms (long)
 	@$(BIN)/python -m tests.bench.precursor $(ARGS)
 
+.PHONY: bench-healthy
+bench-healthy: $(READY) ## A healthy hour, of which nothing may be told (ARGS="--minutes 60")
+	@$(BIN)/python -m tests.bench.healthy $(ARGS)
+
 .PHONY: lock
 lock: $(READY) ## Write the lock files from pyproject.toml
 	@$(BIN)/python -m tests.lock
