@@ -70,6 +70,17 @@ class Context:
         """The schemas whose database-wide numbers are this exporter's to give."""
         return self.election.led(self.clock())
 
+    def behind_pooler(self) -> bool:
+        """Whether the probe goes to River's own pool of a pooler: another address than the database's, as River's user.
+
+        A pooler's pools are per user, so with a user of its own the probe sees the network and nothing of River's pool.
+        """
+        if str(self.river) == str(self.database.address):
+            return False
+        user = self.river.parameters().get("user")
+        seen = {each for watch in self.watches.values() if watch.sessions for each in watch.sessions.users}
+        return user in seen if seen else user != self.database.address.parameters().get("user")
+
     def superseded(self) -> bool:
         """Whether the database answers and what it says is not ours to give; not so while nobody knows."""
         return self.election.known(self.clock()) and not self.led()

@@ -1,15 +1,13 @@
 """One connection through River's address, opened in phases that are timed one by one, and asked `SELECT 1`.
 
 Nothing else is ever sent there: no SET, no options, no prepared statement, so that nothing stays on a pooler's server
-connection. What hangs is visible while it hangs: `Probe.step` says in which phase, and for how long.
+connection. What hangs is visible while it hangs: `Probe.heard` says since when.
 """
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psycopg
 from psycopg import pq, waiting
@@ -36,21 +34,20 @@ class Probe:
 
     Args:
         deadline: seconds that any one step may take.
+
+    Attributes:
+        heard: when the other side last sent anything, monotonic seconds; to be connected is not to be heard.
     """
 
     def __init__(self, address: Address, deadline: float) -> None:
         self.address, self._deadline = address, deadline
         self._connection: Connection | None = None
-        self._step: tuple[str, float, bool] | None = None
+        self.heard = float("-inf")
 
     @property
     def standing(self) -> bool:
         """Whether there is a connection to ask."""
         return self._connection is not None
-
-    def step(self) -> tuple[str, float, bool] | None:
-        """The step under way: its phase, since when (monotonic seconds), and whether the connection is a new one."""
-        return self._step
 
     def connect(self) -> dict[str, float]:
         """Replace the connection by a new one.
@@ -66,10 +63,8 @@ class Probe:
             return self._connect()
         except psycopg.Error as error:
             raise Unreachable(reason_of(error), f"{self.address}: {one_line(error)}") from None
-        finally:
-            self._step = None
 
-    def ask(self, *, new: bool = False) -> float:
+    def ask(self) -> float:
         """Seconds that `SELECT 1` took on the standing connection.
 
         Raises:
@@ -80,29 +75,21 @@ class Probe:
         started = time.monotonic()
         self._connection.deadline = started + self._deadline
         try:
-            with self._at("query", new=new):
-                self._connection.execute("SELECT 1")
+            self._connection.execute("SELECT 1")
         except psycopg.Error as error:
             self.close()
             raise Unreachable(reason_of(error), f"{self.address}: {one_line(error)}") from None
         except Unreachable:
             self.close()
             raise
-        return time.monotonic() - started
+        self.heard = time.monotonic()
+        return self.heard - started
 
     def close(self) -> None:
         """Drop the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    @contextmanager
-    def _at(self, phase: str, *, new: bool) -> Iterator[None]:
-        self._step = (phase, time.monotonic(), new)
-        try:
-            yield
-        finally:
-            self._step = None
 
     def _connect(self) -> dict[str, float]:
         parameters = self.address.parameters()
@@ -121,13 +108,12 @@ class Probe:
         connection = Connection(pgconn)
         connection.autocommit, connection.prepare_threshold = True, None
         self._connection = connection
-        times["query"] = self.ask(new=True)
+        times["query"] = self.ask()
         return times
 
     def _phases(self, conninfo: str, times: dict[str, float]) -> psycopg.abc.PQGenConn[pq.abc.PGconn]:
         """Psycopg's way of connecting, with a look at the clock whenever libpq's state changes."""
         phase, since = "tcp", time.monotonic()
-        self._step = (phase, since, True)
         pgconn = pq.PGconn.connect_start(conninfo.encode())
         while True:
             if pgconn.status == pq.ConnStatus.BAD:
@@ -138,7 +124,6 @@ class Probe:
             if following != phase:
                 times[phase] = times.get(phase, 0.0) + now - since
                 phase, since = following, now
-                self._step = (phase, since, True)
             if status == pq.PollingStatus.OK:
                 times[phase] = times.get(phase, 0.0) + now - since
                 pgconn.nonblocking = 1
@@ -148,6 +133,8 @@ class Probe:
             wait = waiting.WAIT_R if status == pq.PollingStatus.READING else waiting.WAIT_W
             while not (yield pgconn.socket, wait):
                 pass
+            if status == pq.PollingStatus.READING:
+                self.heard = time.monotonic()
 
 
 def _message(pgconn: pq.abc.PGconn) -> str:

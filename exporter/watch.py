@@ -22,6 +22,7 @@ class Sessions:
         at: monotonic seconds of the sample.
         total: how many River has open.
         busy: those active or in a transaction.
+        users: who River logs in as.
         oldest_start: start of the longest-standing one, Unix time; None without any.
         waiting: pids that wait for a lock, with their operation.
         worst: the oldest attempt in flight by cause, in seconds; empty without one.
@@ -35,6 +36,7 @@ class Sessions:
     at: float
     total: int = 0
     busy: int = 0
+    users: frozenset[str] = frozenset()
     oldest_start: float | None = None
     waiting: Mapping[int, str] = field(default_factory=dict)
     worst: Mapping[str, float] = field(default_factory=dict)

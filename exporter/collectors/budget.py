@@ -131,7 +131,7 @@ class BudgetCollector(Collector):
         network = self._ask("network", now)
         if network:
             found["network"] = network
-        pool = self._ask("pgxpool", now) or self._ask("pgbouncer", now) or self._shared(now)
+        pool = self._ask("pgxpool", now) or self._ask("pgbouncer", now) or self._ask("exporter", now)
         if pool is None and looked:
             pool = self._residual(watch, now, network)
         if pool:
@@ -141,11 +141,6 @@ class BudgetCollector(Collector):
     def _ask(self, source: str, now: float) -> Wait | None:
         ask = self.context.waits.get(source)
         return ask(now) if ask else None
-
-    def _shared(self, now: float) -> Wait | None:
-        """Our own wait for a connection, where the address is of River's own user."""
-        river, own = self.context.river.parameters(), self.context.database.address.parameters()
-        return self._ask("exporter", now) if river.get("user") != own.get("user") else None
 
     def _residual(self, watch: Watch, now: float, network: Wait | None) -> Wait | None:
         """What is left when a completion is late and neither the database nor the network shows why."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from exporter.budget.model import Wait
@@ -97,22 +98,17 @@ class ProbeCollector(Collector):
 
     def network(self, now: float) -> Wait | None:
         """What the budget is told of the network: the last round trip, and what the one under way has waited so far."""
-        answer, since = self._answer, self._since
-        if answer is None and since is None:
+        answer = self._answer
+        if answer is None and self._since is None:
             return None
-        waited = now - since if since is not None and self._transport is None else 0.0
-        return Wait("probe", answer.network if answer else 0.0, max(0.0, waited), now)
+        return Wait("probe", answer.network if answer else 0.0, 0.0 if self._pooler_answers else self._waited(now), now)
 
     def pool(self, now: float) -> Wait | None:
-        """What it is told of a pooler in between, which answers itself while the question waits for a server.
-
-        That is River's own wait only where the address uses River's user: a pooler has a pool per user.
-        """
-        if not self._through_pooler():
+        """What it is told of a pooler in between, which answers itself while the question waits for a server."""
+        if not self.context.behind_pooler():
             return None
-        answer, since = self._answer, self._since
-        waited = now - since if since is not None and self._transport is not None else 0.0
-        return Wait("exporter", answer.pool if answer else 0.0, max(0.0, waited), now)
+        answer = self._answer
+        return Wait("exporter", answer.pool if answer else 0.0, self._waited(now) if self._pooler_answers else 0.0, now)
 
     def close(self) -> None:
         """Close the connection."""
@@ -139,30 +135,41 @@ class ProbeCollector(Collector):
         else:
             self._roundtrip.observe(query)
         self._acquire.observe(sum(seconds.values()))
-        network = query if self._transport is None else min(query, self._transport)
+        network = min(query, self._transport) if self._transport is not None and self._pooler_answers else query
         self._answer = _Answer(network, query - network)
-        if self._through_pooler():
+        if self.context.behind_pooler():
             self._pool.add(1, query - network, "exporter")
         self._since = self._transport = None
 
+    def _waited(self, now: float) -> float:
+        """Seconds without a byte from the other side, since the first question that got no answer."""
+        since = self._since
+        return max(0.0, now - max(since, self._probe.heard)) if since is not None else 0.0
+
+    @property
+    def _pooler_answers(self) -> bool:
+        """Whether a pooler in between answered at once, every time, while the question still hangs."""
+        return self._transport is not None and self._transport < LOOK_BEHIND_AFTER / 2
+
     @contextmanager
     def _look_behind(self) -> Iterator[None]:
-        """While a question to a pooler hangs, see whether the pooler itself answers."""
-        if not self._through_pooler():
+        """While a question to River's pool of a pooler hangs, see whether the pooler itself answers."""
+        if not self.context.behind_pooler():
             yield
             return
-        timer = threading.Timer(LOOK_BEHIND_AFTER, self._ask_transport)
-        timer.daemon = True
-        timer.start()
+        answered = threading.Event()
+        threading.Thread(target=self._ask_transport, args=(answered,), name="transport", daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
+            answered.set()
 
-    def _ask_transport(self) -> None:
-        with suppress(OSError, ConfigError):
-            self._transport = transport_seconds(self.context.river, LOOK_BEHIND_AFTER)
-
-    def _through_pooler(self) -> bool:
-        """Whether River's address is another than the database's, so that something stands between."""
-        return str(self.context.river) != str(self.context.database.address)
+    def _ask_transport(self, answered: threading.Event) -> None:
+        worst = 0.0
+        while not answered.wait(LOOK_BEHIND_AFTER):
+            try:
+                worst = max(worst, transport_seconds(self.context.river, LOOK_BEHIND_AFTER))
+            except (OSError, ConfigError):
+                worst = math.inf
+            if not answered.is_set():
+                self._transport = worst

@@ -168,6 +168,7 @@ class SessionsCollector(DatabaseCollector):
             at=now,
             total=len(rows),
             busy=sum(row.state != "idle" for row, _ in rows),
+            users=frozenset(row.usename for row, _ in rows),
             oldest_start=min((row.started for row, _ in rows), default=None),
             waiting={row.pid: statement.operation for row, statement in rows if row.wait_event_type == "Lock"},
             worst=dict(worst.seconds) if worst else {},
