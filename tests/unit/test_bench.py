@@ -53,8 +53,8 @@ def test_the_table_and_the_file_say_the_same(tmp_path: Path) -> None:
 
 def test_a_statement_is_known_by_its_words() -> None:
     """What PostgreSQL 18 keeps of it has placeholders for constants, and a list's as one with a comment."""
-    kept = "SELECT $1 from public.river_job as j where j.state in ($2 /*, ... */) and extract($3 from j.x) > $4"
-    ours = "-- Why.\nselect 1 from {schema}.river_job as j where j.state in ('a', 'it''s') and extract(epoch from j.x)>2"
+    kept = "SELECT $1 from public.river_job j where j.state in ($2 /*, ... */) and extract($3 from j.x) > $4"
+    ours = "-- Why\nselect 1 from {schema}.river_job j where j.state in ('a', 'it''s') and extract(epoch from j.x) > 2"
     assert one_form(kept) == one_form(ours)
 
 
