@@ -14,7 +14,7 @@ from exporter.collector import DatabaseCollector
 from exporter.context import Context
 from exporter.database import Session
 from exporter.metric import Sample, gauge
-from exporter.river.operations import classify
+from exporter.river.operations import classify, without_comments
 from exporter.watch import Blocking, Watch
 
 log = logging.getLogger("exporter.locks")
@@ -130,7 +130,7 @@ def kind_of(pid: int, backend_type: str, state: str, query: str) -> str:
         return "idle_in_transaction"
     if state != "active":
         return "other"
-    if _DDL.match(query):
+    if _DDL.match(without_comments(query)):  # frameworks write one before their statements
         return "ddl"
     statement = classify(query)
     return "river" if statement.certain or statement.completes else "active"

@@ -88,7 +88,7 @@ def classify(text: str) -> Statement:
 def _classify(text: str) -> Statement:
     """`classify` for a text of at most `LONGEST` characters."""
     comment = _NAME.match(text)
-    body = _without_comments(text[comment.end() :] if comment else text)
+    body = without_comments(text[comment.end() :] if comment else text)
     schema, body = _without_schema(body)
     folded = body.lower().replace('"', "")
     if "river_" not in folded:
@@ -139,7 +139,7 @@ def _shape(plain: str, *, river: bool) -> str | None:
     return None
 
 
-def _without_comments(text: str) -> str:
+def without_comments(text: str) -> str:
     """Take out comments; in one pass each, so that no text makes it slow."""
     if "/*" in text:
         kept = []
