@@ -27,6 +27,7 @@ from exporter.registry import expose
 from exporter.schedule import Schedule
 from exporter.server import Routes, Server
 from exporter.snapshot import Snapshot
+from exporter.status import Status
 
 log = logging.getLogger("exporter")
 
@@ -79,14 +80,16 @@ class App:
         registry = expose(self.context.snapshot, self.samples)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        status = Status(self.context, self.schedule.runners)
         routes = Routes(
             metrics=registry,
             telemetry_path=config.web.telemetry_path,
             healthy=self.healthy,
             ready=self.ready,
             reload=self.reload if config.web.enable_reload else None,
-            status_page=self.page,
-            status_data=None,
+            status_page=status.page,
+            status_data=status.data,
+            status_scripts=status.scripts,
         )
         web_config = Path(config.web.config_file) if config.web.config_file else None
         self.server = Server(config.web.listen_address, routes, web_config)
@@ -107,6 +110,8 @@ class App:
         self.server.stop(timeout=2)
         for runner in self.schedule.runners:
             runner.collector.close()
+        for lease in self.context.leases.values():
+            lease.give_up()  # and with it the election's lock, so that another exporter takes over at once
         self.context.database.close()
 
     def reload(self) -> None:
@@ -160,15 +165,6 @@ class App:
         if not context.target.schemas:
             return False, "no river_job table found: see river_exporter_capability and the log"
         return True, "OK"
-
-    def page(self) -> str:
-        """The page at /."""
-        path = self.context.config.web.telemetry_path
-        return (
-            "<!doctype html><html lang=en><meta charset=utf-8><title>river-exporter</title>"
-            f'<h1>river-exporter {__version__}</h1><p><a href="{path}">Metrics</a> '
-            '<a href="/-/healthy">Health</a> <a href="/-/ready">Readiness</a></p></html>'
-        )
 
 
 def _deadline(config: Config) -> float:

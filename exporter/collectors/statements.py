@@ -49,6 +49,12 @@ class _Text:
 
 
 @dataclass(frozen=True, slots=True)
+class _Source:
+    system: int
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Info:
     deallocated: float
     reset: float | None
@@ -80,14 +86,15 @@ class StatementsCollector(DatabaseCollector):
         rows = session.rows(
             _Row, "statements" if modern else "statements_18", parameters, schema=target.statements_schema
         )
+        (source,) = session.rows(_Source, "statements_source")
         self._recognise(session, {row.queryid for row in rows})
         reset = None
         if modern:
             (info,) = session.rows(_Info, "statements_info", schema=target.statements_schema)
             reset = info.reset
-            self._deallocated.take((target.system, target.started, reset), {(DEALLOCATED, ()): info.deallocated})
+            self._deallocated.take((source, reset), {(DEALLOCATED, ()): info.deallocated})
         reading = {(row.userid, row.queryid, row.toplevel): self._numbers(row) for row in rows}
-        rises = self._differences.take((target.system, target.started), reading, reset)
+        rises = self._differences.take(source, reading, reset)
         for (_, queryid, _), rise in rises.items():
             if (statement := self._statements.get(queryid, OTHER)) is not None:
                 self._add(statement, rise)
