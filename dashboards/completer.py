@@ -16,7 +16,6 @@ from dashboards.queries import (
     river,
     threshold,
     timeout,
-    top_gauge,
     total,
     used,
     worst,
@@ -24,6 +23,7 @@ from dashboards.queries import (
 
 USED = used()
 RATIO = river("river_completer_budget_used_ratio")
+WAITERS = river("river_lock_waiters")
 TIMEOUTS = river("river_completer_timeouts_total")
 LOSING = f"{total(f'increase({TIMEOUTS}[1m])', over=('cause',))} > bool 0"
 
@@ -101,7 +101,7 @@ def _answers() -> list[model.Panel]:
         "Over the warning line for",
         "How long the budget used has been above the warning threshold without a break, within this window.",
         Query(
-            f"clamp_max(time() - max_over_time(({below})[$__range:15s]), $__range_s) > 15",
+            f"clamp_max(time() - max_over_time(({below})[$__range:$__interval]), $__range_s) > 15",
             "since",
         ),
         unit=style.SECONDS,
@@ -242,7 +242,7 @@ def _waiters() -> model.Panel:
     return plot(
         "River's sessions that wait for a lock",
         "By the operation that waits. The completer's is JobSetStateIfRunningMany.",
-        Query(top_gauge(river("river_lock_waiters"), "operation", OPERATIONS), "{{operation}}"),
+        Query(highest(total(WAITERS, "operation"), WAITERS, "operation", OPERATIONS), "{{operation}}"),
         unit=style.COUNT,
         colours=style.OPERATIONS,
         bars=True,

@@ -6,15 +6,15 @@ from dashboards import style
 from dashboards.frame import dashboard as frame
 from dashboards.frame import line
 from dashboards.panels import gauges, number, plot, rows, states
-from dashboards.queries import Query, lowest, rate, ratio, river, server, top_gauge, top_rate, total, worst
+from dashboards.queries import Query, best, grown, highest, lowest, rate, ratio, river, server, top_rate, total, worst
 
 CALLS = river("river_statement_calls_total")
 TIME = river("river_statement_seconds_total")
 COMPLETING = 'operation=~"JobSet.*|JobCompleteTx"'
 """Operations that write the end of jobs."""
 
-OPERATIONS = 8
-"""Operations that are drawn by themselves: more is noise."""
+OPERATIONS = 6
+"""Operations, or indexes, that are drawn by themselves: more is noise."""
 
 
 def dashboard() -> model.Dashboard:
@@ -26,7 +26,7 @@ def dashboard() -> model.Dashboard:
         [
             line(4, *((4, panel) for panel in _answers())),
             line(8, (8, _calls()), (8, _time_per_call()), (8, _busy()), title="Statements"),
-            line(8, (6, _blocks_per_job()), (6, _rows_per_call()), (6, _cache()), (6, _folded())),
+            line(8, (6, _blocks_per_job()), (6, _rows_per_call()), (6, _reads()), (6, _folded())),
             line(8, (6, _waits()), (6, _sessions()), (6, _lock_waits()), (6, _waiters()), title="Sessions and locks"),
             line(8, (6, _table_rows()), (6, _size()), (6, _per_row()), (6, _scans()), title="River's job table"),
             line(8, (6, _updates()), (6, _index_size()), (6, _index_use()), (6, _index_valid())),
@@ -66,9 +66,9 @@ def _answers() -> list[model.Panel]:
         number(
             "Waiting for a lock",
             "River's sessions that wait for a lock at this moment.",
-            Query(total(river("river_lock_waiters"), over=("operation",)), "waiting"),
+            Query(total(river("river_lock_waiting_sessions")), "waiting"),
             unit=style.COUNT,
-            empty="0",
+            empty=style.NO_DATA,
             steps={0: "good", 1: "warning"},
             decimals=0,
         ),
@@ -112,15 +112,15 @@ def _answers() -> list[model.Panel]:
 
 def _by_operation(expr: str) -> str:
     """Draw what took most time in the window, operation by operation; no rest, as ratios don't add up."""
-    grown = total(f"increase({TIME}[$__range] @ end())", "operation")
-    return f"{expr} and on (operation) topk({OPERATIONS}, {grown})"
+    return best(expr, grown(TIME, "operation"), "operation", OPERATIONS)
 
 
 def _calls() -> model.Panel:
+    calls = total(rate(CALLS), "operation")
     return plot(
         "Calls",
         "River's statements by operation, by the names that River's source gives them.",
-        Query(top_rate(CALLS, "operation", OPERATIONS), "{{operation}}"),
+        Query(best(calls, grown(CALLS, "operation"), "operation", OPERATIONS), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.PER_SECOND,
     )
@@ -176,18 +176,16 @@ def _rows_per_call() -> model.Panel:
     )
 
 
-def _cache() -> model.Panel:
-    def blocks(*sources: str) -> str:
-        matcher = f'source=~"{"|".join(sources)}"'
-        return total(rate(river("river_statement_blocks_total", matcher)), "operation", over=("source",))
-
+def _reads() -> model.Panel:
+    read = river("river_statement_blocks_total", 'source="read"')
+    ranking = grown(read, "operation", over=("source",))
+    reads = total(rate(read), "operation", over=("source",))
     return plot(
-        "Blocks found in shared buffers",
-        "The share that did not have to be read, of the operations that take most time.",
-        Query(_by_operation(ratio(blocks("hit"), blocks("hit", "read"))), "{{operation}}"),
+        "Blocks read",
+        "Blocks that were not in shared buffers, by the operations that read most. None, once the buffers are warm.",
+        Query(best(reads, ranking, "operation", OPERATIONS), "{{operation}}"),
+        unit=style.PER_SECOND,
         colours=style.OPERATIONS,
-        unit=style.RATIO,
-        maximum=1,
     )
 
 
@@ -248,12 +246,13 @@ def _lock_waits() -> model.Panel:
 
 
 def _waiters() -> model.Panel:
+    wait = river("river_lock_wait_seconds")
     return plot(
         "Waits for a lock, by operation",
         "The longest of each operation that waits.",
-        Query(top_gauge(river("river_lock_wait_seconds"), "operation", OPERATIONS, fold="max"), "{{operation}}"),
-        colours=style.OPERATIONS,
+        Query(highest(worst(wait, "operation"), wait, "operation", OPERATIONS), "{{operation}}"),
         unit=style.SECONDS,
+        colours=style.OPERATIONS,
         bars=True,
         empty="nothing of River's waits for a lock",
     )
@@ -319,19 +318,21 @@ def _updates() -> model.Panel:
 
 
 def _index_size() -> model.Panel:
+    size = river("river_index_size_bytes")
     return plot(
         "Index size",
         "The largest indexes of river_job.",
-        Query(top_gauge(river("river_index_size_bytes"), "index", 8), "{{index}}"),
+        Query(highest(total(size, "index"), size, "index", OPERATIONS), "{{index}}"),
         unit=style.BYTES,
     )
 
 
 def _index_use() -> model.Panel:
+    scans = river("river_index_scans_total")
     return plot(
         "Index scans",
         "The indexes used most. One that stops being used shows that a plan has changed.",
-        Query(top_rate(river("river_index_scans_total"), "index", 8), "{{index}}"),
+        Query(best(total(rate(scans), "index"), grown(scans, "index"), "index", OPERATIONS), "{{index}}"),
         unit=style.PER_SECOND,
     )
 
@@ -427,26 +428,28 @@ def _wal() -> model.Panel:
 
 def _wal_time() -> model.Panel:
     return plot(
-        "Writing WAL",
-        "Seconds per second of writing and flushing (needs track_wal_io_timing), and how often a second WAL had to be "
-        "written because wal_buffers were full.",
-        Query(worst(rate(server("river_server_wal_write_seconds_total")), "phase"), "{{phase}}"),
-        Query(worst(rate(server("river_server_wal_buffers_full_total"))), "buffers full"),
-        unit=style.COUNT,
+        "Time in WAL and checkpoints",
+        "Seconds per second; that of WAL needs track_wal_io_timing. A checkpoint's writes are spread out, its syncs "
+        "hold up commits.",
+        Query(worst(rate(server("river_server_wal_write_seconds_total")), "phase"), "WAL {{phase}}"),
+        Query(worst(rate(server("river_server_checkpoint_seconds_total")), "phase"), "checkpoint {{phase}}"),
+        unit=style.SECONDS,
     )
 
 
 def _checkpoints() -> model.Panel:
+    begun = f"increase({server('river_server_checkpoints_total')}[$__rate_interval])"
+    full = f"increase({server('river_server_wal_buffers_full_total')}[$__rate_interval])"
     return plot(
         "Checkpoints",
-        "Seconds per second of writing and syncing, and requested checkpoints a minute: those come when max_wal_size "
-        "is too small.",
-        Query(worst(rate(server("river_server_checkpoint_seconds_total")), "phase"), "{{phase}}"),
-        Query(
-            f"60 * {worst(rate(server('river_server_checkpoints_total')), 'type')}",
-            "{{type}} a minute",
-        ),
+        "By what began them, in each step: requested ones come when max_wal_size is too small. And how often WAL had "
+        "to be written early because wal_buffers were full.",
+        Query(worst(begun, "type"), "{{type}}"),
+        Query(worst(full), "WAL buffers full"),
         unit=style.COUNT,
+        colours={"timed": style.SERIES[0], "requested": style.SERIES[1], "WAL buffers full": style.SERIES[3]},
+        bars=True,
+        reach=1,
     )
 
 
@@ -483,6 +486,7 @@ def _standbys() -> model.Panel:
         Query(worst(server("river_server_synchronous_standbys"), "state"), "{{state}}"),
         unit=style.COUNT,
         colours={"required": style.CRITICAL, "connected": style.GOOD},
+        reach=1,
     )
 
 
@@ -508,11 +512,15 @@ def _connections() -> model.Panel:
 
 
 def _trouble() -> model.Panel:
+    files = f"increase({server('river_server_temp_files_total')}[$__rate_interval])"
+    deadlocks = f"increase({server('river_server_deadlocks_total')}[$__rate_interval])"
     return plot(
         "Temporary files and deadlocks",
-        "How many a second, in the whole database.",
-        Query(worst(rate(server("river_server_temp_files_total"))), "temporary files"),
-        Query(worst(rate(server("river_server_deadlocks_total"))), "deadlocks"),
-        unit=style.PER_SECOND,
+        "How many in each step, in the whole database.",
+        Query(worst(files), "temporary files"),
+        Query(worst(deadlocks), "deadlocks"),
+        unit=style.COUNT,
         colours={"temporary files": style.SERIES[1], "deadlocks": style.SERIES[4]},
+        bars=True,
+        reach=1,
     )

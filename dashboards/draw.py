@@ -79,7 +79,7 @@ def _over_time(canvas: Canvas, box: Box, document: Document, series: Sequence[Dr
     plain = _legend(canvas, box, document, series)
     axes = _time_axes(canvas, plain, document)
     start, end = canvas.window.start, canvas.window.end
-    step = canvas.window.step
+    step = canvas.window.step(document["maxDataPoints"])
     grid = np.arange(start // step * step, end + step, step)
     bottom = np.zeros_like(grid)
     for each in series:
@@ -121,6 +121,8 @@ def _scale(axes: Axes, document: Document, series: Sequence[Drawn]) -> None:
         positive = [value for each in series for value in each.values if value > 0]
         if positive:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(lambda value, _: text(value, defaults["unit"]))
+            axes.minorticks_off()
             axes.set_ylim(
                 10 ** math.floor(math.log10(min(positive))), 10 ** math.ceil(math.log10(max(positive) * 1.01))
             )
@@ -131,7 +133,7 @@ def _scale(axes: Axes, document: Document, series: Sequence[Drawn]) -> None:
 
 def _time_axes(canvas: Canvas, box: Box, document: Document) -> Axes:
     unit = document["fieldConfig"]["defaults"]["unit"]
-    left = 74 if unit.startswith("suffix") else 56
+    left = 74 if unit.startswith("suffix") or unit == "Bps" else 56
     axes = canvas.axes(Box(box.x + left, box.y + 2, box.width - left - 4, box.height - 20))
     axes.set_xlim(canvas.window.start, canvas.window.end)
     for side in axes.spines.values():
@@ -225,7 +227,7 @@ def _heat(canvas: Canvas, box: Box, document: Document, series: Sequence[Drawn])
     unit = document["fieldConfig"]["defaults"]["unit"]
     axes = _time_axes(canvas, box, document)
     ordered = sorted(series, key=lambda each: float(each.series.labels["le"]))
-    step = canvas.window.step
+    step = canvas.window.step(document["maxDataPoints"])
     grid = np.arange(canvas.window.start // step * step, canvas.window.end + step, step)
     cumulative = np.zeros((len(ordered), len(grid)))
     for row, each in enumerate(ordered):
@@ -329,7 +331,7 @@ def _states(canvas: Canvas, box: Box, document: Document, series: Sequence[Drawn
     for side in axes.spines.values():
         side.set_visible(False)
     _moments(axes, canvas.window, max(2, int(box.width / 120)))
-    step = canvas.window.step
+    step = canvas.window.step(document["maxDataPoints"])
     for row, each in enumerate(shown):
         canvas.write(box.x, box.y + 2 + (row + 0.5) * (box.height - 20) / len(shown), each.name[:40], size=8.5)
         for moment, value in each.series.points:

@@ -1,5 +1,6 @@
 """Reads generated dashboards as Grafana does: queries with their variables filled, asked over Prometheus' HTTP API."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ import requests
 Document = dict[str, Any]
 """A dashboard's JSON."""
 
-WIDTH_PX = 1000
-"""About the points that Grafana asks of a panel that fills half a screen."""
+POINTS = 1000
+"""About the points that Grafana asks for where a panel doesn't say."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,16 @@ class Window:
     end: float
     scrape: float = 15.0
 
-    @property
-    def step(self) -> float:
-        """Seconds between two points: a point per pixel, and no more than there are scrapes."""
-        return max(self.scrape, round((self.end - self.start) / WIDTH_PX))
+    def step(self, points: int = POINTS) -> float:
+        """Seconds between two points: so many in the window, and no more than there are scrapes."""
+        return max(self.scrape, math.ceil((self.end - self.start) / points))
 
-    def macros(self) -> dict[str, str]:
+    def macros(self, points: int = POINTS) -> dict[str, str]:
         """What Grafana fills in for its own variables; the rate's interval as its data source makes it."""
-        length = self.end - self.start
+        length, step = self.end - self.start, self.step(points)
         return {
-            "__rate_interval": f"{max(self.step + self.scrape, 4 * self.scrape) * 1000:.0f}ms",
-            "__interval": f"{self.step * 1000:.0f}ms",
+            "__rate_interval": f"{max(step + self.scrape, 4 * self.scrape) * 1000:.0f}ms",
+            "__interval": f"{step * 1000:.0f}ms",
             "__range_s": f"{length:.0f}",
             "__range": f"{length:.0f}s",
         }
@@ -48,13 +48,15 @@ class Ask:
 
     Args:
         where: the panel's title, or the variable's or annotation's name.
-        series: a selector, for a variable: Grafana asks for its labels.
+        form: over the range, at its end, or the series of a selector, for a variable.
+        points: how many of them over the range.
     """
 
     where: str
     expr: str
     form: Literal["range", "instant", "series"]
     legend: str = ""
+    points: int = POINTS
 
 
 def panels(document: Document) -> Iterator[Document]:
@@ -64,13 +66,17 @@ def panels(document: Document) -> Iterator[Document]:
             yield panel
 
 
+def panel_asks(panel: Document) -> Iterator[Ask]:
+    """Every query of a panel."""
+    for target in panel["targets"]:
+        form: Literal["range", "instant"] = "instant" if target["instant"] else "range"
+        yield Ask(panel["title"], target["expr"], form, target["legendFormat"], panel.get("maxDataPoints", POINTS))
+
+
 def asks(document: Document) -> Iterator[Ask]:
     """Every query of every panel, variable and annotation."""
     for panel in panels(document):
-        for target in panel["targets"]:
-            yield Ask(
-                panel["title"], target["expr"], "instant" if target["instant"] else "range", target["legendFormat"]
-            )
+        yield from panel_asks(panel)
     for variable in document["templating"]["list"]:
         if variable["type"] == "query":
             selector, _label = label_values(variable["query"]["query"])
@@ -87,10 +93,10 @@ def label_values(query: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def fill(expr: str, window: Window, variables: Mapping[str, str] | None = None) -> str:
-    """Put values in place of variables; one that isn't given is All, `.*`."""
-    known = window.macros() | dict(variables or {})
-    return re.sub(r"\$(\w+)", lambda match: known.get(match[1], ".*"), expr)
+def fill(ask: Ask, window: Window, variables: Mapping[str, str] | None = None) -> str:
+    """Put values in place of a query's variables; one that isn't given is All, `.*`."""
+    known = window.macros(ask.points) | dict(variables or {})
+    return re.sub(r"\$(\w+)", lambda match: known.get(match[1], ".*"), ask.expr)
 
 
 def named(legend: str, labels: Mapping[str, str]) -> str:
@@ -126,7 +132,7 @@ class Api:
         Raises:
             QueryFailed: with the query and Prometheus' reason.
         """
-        expr = fill(ask.expr, window, variables)
+        expr = fill(ask, window, variables)
         if ask.form == "series":
             asked: dict[str, str | float] = {"match[]": expr, "start": window.start, "end": window.end}
             found = self._get("series", expr, **asked)
@@ -134,7 +140,7 @@ class Api:
         if ask.form == "instant":
             data = self._get("query", expr, query=expr, time=window.end)
             return [Series(each["metric"], [_point(each["value"])]) for each in data["result"]]
-        step = window.step
+        step = window.step(ask.points)
         start, end = window.start // step * step, window.end // step * step
         data = self._get("query_range", expr, query=expr, start=start, end=end, step=step)
         return [Series(each["metric"], [_point(value) for value in each["values"]]) for each in data["result"]]

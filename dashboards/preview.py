@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dashboards import draw
-from dashboards.fill import Api, Ask, Document, QueryFailed, Series, Window, named
+from dashboards.fill import Api, Document, QueryFailed, Series, Window, named, panel_asks
 from dashboards.look import THEMES, drawn
 
 FOLDER = Path(__file__).parent
@@ -54,8 +54,7 @@ def picture(document: Document, api: Api, window: Window, theme: str = "dark") -
 
 def _answers(panel: Document, api: Api, window: Window) -> list[tuple[str, Series]]:
     found = []
-    for target in panel["targets"]:
-        ask = Ask(panel["title"], target["expr"], "instant" if target["instant"] else "range", target["legendFormat"])
+    for ask in panel_asks(panel):
         answers = sorted(api.ask(ask, window), key=lambda series: sorted(series.labels.items()))
         found += [(named(ask.legend, series.labels), series) for series in answers]
     order = [override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]]

@@ -91,8 +91,8 @@ def buckets(bucket_selector: str) -> str:
     return total(rate(bucket_selector), "le")
 
 
-def top(now: str, ranking: str, label: str, limit: int = DEFAULT_TOP, *, fold: str = "sum") -> str:
-    """Draw the `limit` highest values of a label by themselves, and what is left as one series, `other`.
+def top(now: str, ranking: str, label: str, limit: int) -> str:
+    """Draw the `limit` highest values of a label by themselves, and the sum of what is left as `other`.
 
     The ranking is made once, for the end of the window, so a series is either drawn all along or not at all: a plain
     topk picks anew at each step and draws many more than it says.
@@ -102,33 +102,36 @@ def top(now: str, ranking: str, label: str, limit: int = DEFAULT_TOP, *, fold: s
         ranking: what to rank by; its range selectors end at `@ end()`.
         label: the label.
         limit: how many.
-        fold: how what is left becomes one.
     """
-    best = f"topk({limit}, {ranking})"
-    rest = f"{fold}({now} unless on ({label}) {best})"
-    return f'({now} and on ({label}) {best}) or label_replace({rest}, "{label}", "other", "", "")'
+    chosen = f"topk({limit}, {ranking})"
+    rest = f"sum({now} unless on ({label}) {chosen})"
+    return f'({now} and on ({label}) {chosen}) or label_replace({rest}, "{label}", "other", "", "")'
 
 
-def top_gauge(
-    selector: str, label: str, limit: int = DEFAULT_TOP, *, fold: str = "sum", over: tuple[str, ...] = ()
-) -> str:
-    """Draw a gauge's highest series of the window; see `top` and `total`."""
-    peak = f"max_over_time({selector}[$__range] @ end())"
-    if fold == "sum":
-        return top(total(selector, label, over=over), total(peak, label, over=over), label, limit)
-    return top(worst(selector, label), worst(peak, label), label, limit, fold=fold)
+def top_gauge(selector: str, label: str, limit: int = DEFAULT_TOP, *, over: tuple[str, ...] = ()) -> str:
+    """Draw a gauge's highest series of the window and the sum of the rest; see `top` and `total`."""
+    peak = total(f"max_over_time({selector}[$__range] @ end())", label, over=over)
+    return top(total(selector, label, over=over), peak, label, limit)
 
 
 def top_rate(selector: str, label: str, limit: int = DEFAULT_TOP, *, over: tuple[str, ...] = ()) -> str:
-    """Draw a counter's rate for the series that grew most in the window; see `top` and `total`."""
-    grown = total(f"increase({selector}[$__range] @ end())", label, over=over)
-    return top(total(rate(selector), label, over=over), grown, label, limit)
+    """Draw a counter's rate for the series that grew most in the window, and the rest; see `top` and `total`."""
+    return top(total(rate(selector), label, over=over), grown(selector, label, over=over), label, limit)
+
+
+def grown(selector: str, label: str, *, over: tuple[str, ...] = ()) -> str:
+    """How much a counter grew in the window, to rank by."""
+    return total(f"increase({selector}[$__range] @ end())", label, over=over)
+
+
+def best(now: str, ranking: str, label: str, limit: int) -> str:
+    """Draw what ranks highest, without the rest: half the cost of `top`, for what doesn't add up to a whole."""
+    return f"{now} and on ({label}) topk({limit}, {ranking})"
 
 
 def highest(now: str, selector: str, label: str, limit: int = DEFAULT_TOP) -> str:
     """Draw the series of a label that were highest in the window, without the rest; `selector` is the gauge's."""
-    peak = worst(f"max_over_time({selector}[$__range] @ end())", label)
-    return f"{now} and on ({label}) topk({limit}, {peak})"
+    return best(now, worst(f"max_over_time({selector}[$__range] @ end())", label), label, limit)
 
 
 def lowest(now: str, selector: str, label: str, limit: int = DEFAULT_TOP) -> str:

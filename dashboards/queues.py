@@ -6,7 +6,7 @@ from dashboards import style
 from dashboards.frame import column, line
 from dashboards.frame import dashboard as frame
 from dashboards.panels import gauges, number, plot, states
-from dashboards.queries import Query, increase, queue, rate, river, top_gauge, top_rate, total, worst
+from dashboards.queries import Query, highest, increase, queue, rate, river, top_gauge, top_rate, total, worst
 
 DISCARDED = river("river_jobs_finished_total", 'state="discarded"')
 
@@ -107,10 +107,11 @@ def _depth() -> model.Panel:
 
 
 def _age() -> model.Panel:
+    oldest = queue("river_queue_oldest_available_seconds")
     return plot(
         "Oldest available job, by queue",
-        "How long the job at the head has waited, in the ten slowest queues of this window; the worst of the others.",
-        Query(top_gauge(queue("river_queue_oldest_available_seconds"), "queue", fold="max"), "{{queue}}"),
+        "How long the job at the head has waited, in the ten slowest queues of this window.",
+        Query(highest(worst(oldest, "queue"), oldest, "queue"), "{{queue}}"),
         unit=style.SECONDS,
         empty="no job waited",
     )

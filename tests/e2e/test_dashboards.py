@@ -34,7 +34,6 @@ EMPTY_WHEN_WELL: dict[str, tuple[str, str]] = {
     "river-completer/Over the warning line for/since": (LOCKED, "the budget is below the warning threshold"),
     "river-completer/What blocks, by kind/{{blocker}}": (LOCKED, "nobody waits for a lock"),
     "river-completer/River's sessions that wait for a lock/{{operation}}": (LOCKED, "nobody waits for a lock"),
-    "river-database/Waiting for a lock/waiting": (LOCKED, "nobody waits for a lock"),
     "river-database/Longest wait for a lock/{{blocker}}": (LOCKED, "nobody waits for a lock"),
     "river-database/Waits for a lock, by operation/{{operation}}": (LOCKED, "nobody waits for a lock"),
     "river-completer/Until River rescues stuck jobs/{{schema}}": (STUCK, "no job is stuck"),
