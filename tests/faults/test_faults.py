@@ -50,7 +50,7 @@ def completed(database: Database) -> float:
     return one(database, "SELECT count(*) FROM river_job WHERE state = 'completed' AND kind <> 'filler'")
 
 
-def completes(database: Database, within: float = 15, jobs: int = 50) -> None:
+def completes(database: Database, within: float = 60, jobs: int = 50) -> None:
     """Wait until that many more jobs are completed."""
     before = completed(database)
     wait_for(lambda: completed(database) >= before + jobs, within, f"{jobs} more jobs to complete")
@@ -104,9 +104,9 @@ def test_the_completing_statement_waits(
     """While the fault lasts the completing statement is under way and shows that wait; then it is not, and goes on."""
     completes(database, jobs=20)
     with FAULTS[fault](environment):
-        wait_for(lambda: wait in completer_waits(database), 15, f"the completer to wait for {wait}")
+        wait_for(lambda: wait in completer_waits(database), 30, f"the completer to wait for {wait}")
     completes(database)
-    assert wait not in completer_waits(database)
+    wait_for(lambda: wait not in completer_waits(database), 30, "the completer to wait no longer")
 
 
 @both
@@ -182,9 +182,9 @@ def test_a_delay_grows(database: Database, river: StartRiver, proxy: TcpProxy) -
     worker = river(proxy.url(database.superuser_url))
     completes(database, jobs=20)
     with FAULTS["network-delay"](Environment(database.superuser_url, worker, proxy), 0.2) as fault:
-        wait_for(lambda: 0.3 <= one(database, lag) < 0.9, 20, "a lag of the first step")
+        wait_for(lambda: 0.3 <= one(database, lag) < 0.9, 40, "a lag of the first step")
         fault.set(1.5)
-        wait_for(lambda: one(database, lag.replace("1 second", "4 seconds")) > 1.0, 20, "a lag of the second step")
+        wait_for(lambda: one(database, lag.replace("1 second", "4 seconds")) > 1.0, 40, "a lag of the second step")
     worker.stop()
 
 
@@ -196,17 +196,17 @@ def test_a_slow_statement_grows(database: Database, environment: Environment) ->
         " AND application_name <> 'fault'"
     )
     with FAULTS["slow-statement"](environment, 600) as fault:
-        wait_for(lambda: one(database, mean) > 2, 20, "a statement of more than 2 s")
+        wait_for(lambda: one(database, mean) > 2, 40, "a statement of more than 2 s")
         fault.set(0.1)
         completes(database)
-        assert one(database, mean) < 2
+        wait_for(lambda: one(database, mean) < 2, 30, "statements of less than 2 s")
 
 
 def test_a_held_fault_comes_and_goes(database: Database, environment: Environment) -> None:
     """With an intensity a lock is held again and again for so long, and jobs complete in between."""
     with FAULTS["row-lock"](environment, 1.5):
         for _ in range(2):
-            wait_for(lambda: completer_waits(database), 15, "the completer to wait")
+            wait_for(lambda: completer_waits(database), 30, "the completer to wait")
             completes(database, jobs=1)
 
 
@@ -250,8 +250,8 @@ def test_bloat_makes_fetching_slow(database: Database, environment: Environment)
         one(database, "SELECT count(*) FROM (SELECT pg_stat_statements_reset()) x")
         completes(database)
         assert one(database, blocks) > 20 * healthy
-        wait_for(lambda: one(database, dead) > 40_000, 10, "the statistics to count dead rows")
-    wait_for(lambda: one(database, dead) < 5_000, 10, "the dead rows to go")
+        wait_for(lambda: one(database, dead) > 40_000, 30, "the statistics to count dead rows")
+    wait_for(lambda: one(database, dead) < 5_000, 30, "the dead rows to go")
     completes(database)
 
 
@@ -263,7 +263,7 @@ def test_a_checkpoint_storm_checkpoints(database: Database, environment: Environ
     before, usual = one(database, count), one(database, limit)
     with FAULTS["checkpoint-storm"](environment):
         wait_for(lambda: one(database, count) >= before + 5, 30, "five checkpoints")
-    wait_for(lambda: one(database, limit) == usual, 10, "the settings of before")
+    wait_for(lambda: one(database, limit) == usual, 30, "the settings of before")
     assert one(database, "SELECT count(*) FROM pg_namespace WHERE nspname = 'river_fault'") == 0
     completes(database)
 
@@ -280,7 +280,7 @@ def test_a_fault_is_lifted_after_an_exception(
         small = {"missing-index": 1000.0, "bloat": 1000.0}.get(fault)
         with pytest.raises(ZeroDivisionError), FAULTS[fault](environment, small):
             raise ZeroDivisionError
-        completes(database, within=25)
+        completes(database)
         worker.stop()
     assert traces(database) == []
 
@@ -295,7 +295,7 @@ def traces(database: Database) -> list[str]:
         "filler": "SELECT count(*) FROM river_job WHERE kind = 'filler'",
         "a setting": "SELECT count(*) FROM pg_settings WHERE sourcefile LIKE '%auto.conf'",
     }
-    wait_for(lambda: one(database, checks["a session"]) == 0, 5, "the fault's sessions to end")
+    wait_for(lambda: one(database, checks["a session"]) == 0, 30, "the fault's sessions to end")
     return [what for what, query in checks.items() if one(database, query) > 0]
 
 
