@@ -152,7 +152,7 @@ def _waits() -> model.Panel:
 def _workers() -> model.Panel:
     return plot(
         "Workers against connections",
-        "Jobs that run at once (highest of the window), the workers there may be, and the connections there may be. "
+        "Jobs marked running at once (highest of the window), the workers and the connections there may be. "
         "Workers that reach the line can take every connection from the completer (on a logarithmic scale).",
         Query(worst(river("river_workers_running")), "running"),
         Query(worst(river("river_workers_max")), "workers"),

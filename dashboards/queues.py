@@ -152,11 +152,13 @@ def _finished() -> model.Panel:
 def _workers() -> model.Panel:
     return plot(
         "Workers",
-        "Jobs that run at once (highest of the window) and the workers there may be.",
+        "Jobs marked running at once (highest of the window; those that wait for the completer are among them) and the "
+        "workers there may be (on a logarithmic scale).",
         Query(total(river("river_workers_running")), "running"),
         Query(total(river("river_workers_max")), "max"),
         unit=style.COUNT,
         colours={"running": style.SERIES[0], "max": style.CRITICAL},
+        logarithmic=True,
     )
 
 
@@ -188,6 +190,7 @@ def _late() -> model.Panel:
         "How long each of the leader's services is overdue; 0 while it is on time.",
         Query(worst(river("river_maintenance_late_seconds"), "service"), "{{service}}"),
         unit=style.SECONDS,
+        reach=10,
     )
 
 

@@ -20,7 +20,7 @@ from tests.grafana.promql import Selection, selections
 from tests.grafana.schema import Version, errors, override_errors
 
 DOCUMENTS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
-ALERTS = Path(__file__).parents[2] / "config" / "alerts.yaml"
+CONFIG = Path(__file__).parents[2] / "config"
 GRAFANAS: tuple[Version, ...] = ("11.0.0", "13.2.3")
 
 NOT_SHOWN: dict[str, str] = {}
@@ -134,7 +134,7 @@ def test_two_exporters_double_nothing() -> None:
 def test_every_metric_is_on_a_dashboard_or_in_an_alert() -> None:
     """What nobody looks at need not be exported; an exception has its reason."""
     seen = {declared(selection.metric) for _, _, selection in each_selection()}
-    rules = yaml.safe_load(ALERTS.read_text())
+    rules = yaml.safe_load((CONFIG / "alerts.yaml").read_text())
     for rule in (rule for group in rules["groups"] for rule in group["rules"]):
         names = re.findall(r"\b[a-z_]+_[a-z_]+\b", rule["expr"])
         seen |= {declared(name) for name in names}
@@ -245,6 +245,19 @@ def test_links_carry_window_and_variables_to_dashboards_that_there_are() -> None
     assert targets <= set(UIDS.values())
     for document in DOCUMENTS.values():
         assert all(link["keepTime"] and link["includeVars"] for link in document["links"])
+
+
+def test_plain_grafana_is_provisioned_with_what_there_is() -> None:
+    """The files say what Grafana's manual has ("Provision Grafana"); rates fit config/prometheus.yaml's scrapes."""
+    folder = FOLDER / "provisioning"
+    (provider,) = yaml.safe_load((folder / "dashboards" / "river.yaml").read_text())["providers"]
+    known = {"name", "orgId", "folder", "folderUid", "type", "allowUiUpdates", "disableDeletion"}
+    assert set(provider) <= known | {"updateIntervalSeconds", "options"}
+    assert provider["type"] == "file"
+    (source,) = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text())["datasources"]
+    assert source["type"] == "prometheus"
+    scraped = yaml.safe_load((CONFIG / "prometheus.yaml").read_text())["global"]["scrape_interval"]
+    assert source["jsonData"]["timeInterval"] == scraped
 
 
 def _end(panel: dict[str, Any]) -> int:
