@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from exporter import pool
+from exporter.address import APPLICATION
 from exporter.budget import SessionRow
 from exporter.budget.attempts import OLD
 from exporter.collector import DatabaseCollector
@@ -37,6 +38,9 @@ FASTEST = 0.25
 _POLLS = {"JobGetAvailable", "LeaderAttemptElect", "LeaderAttemptReelect"}
 """What only workers send, by the same pool as their completer."""
 
+YOUNG = 60.0
+"""Seconds after its start in which a session's first completing statement is still to be prepared."""
+
 _CONTROL = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 _STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborted)")
 
@@ -56,6 +60,7 @@ class _Row:
     statement_age: float
     idle_since: float
     query: str
+    age: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,8 @@ class SessionsCollector(DatabaseCollector):
         for schema in self.context.led():
             watch = self.context.watch(schema)
             mine = by_schema.get(schema, [])
-            self._add(schema, mine, elapsed)
             self._follow(session, watch, mine, now, elapsed)
+            self._add(watch, mine, elapsed)
             yield from self._count(schema, mine)
         self._sampled = now
         yield from self._seconds.samples()
@@ -137,15 +142,22 @@ class SessionsCollector(DatabaseCollector):
 
     def _named(self, row: _Row) -> bool:
         patterns = self.context.config.river.sessions
-        return any(
+        return row.application != APPLICATION and any(
             pattern is not None and re.search(pattern, text) is not None
             for pattern, text in ((patterns.application_name, row.application), (patterns.user, row.usename))
         )
 
-    def _add(self, schema: str, rows: list[tuple[_Row, Statement]], elapsed: float) -> None:
+    def _add(self, watch: Watch, rows: list[tuple[_Row, Statement]], elapsed: float) -> None:
         for row, statement in rows:
-            operation = "" if row.state == "idle" else statement.operation
-            self._seconds.add(elapsed, schema, operation, row.state, row.wait_event_type or "")
+            operation = "" if row.state == "idle" else self._operation(watch, row, statement)
+            self._seconds.add(elapsed, watch.schema, operation, row.state, row.wait_event_type or "")
+
+    @staticmethod
+    def _operation(watch: Watch, row: _Row, statement: Statement) -> str:
+        """What a session in a transaction runs: the completer's statement outside its attempts is JobCompleteTx."""
+        if statement.completes and not watch.attempts.follows((row.pid, row.started)):
+            return "JobCompleteTx"
+        return statement.operation
 
     def _count(self, schema: str, rows: list[tuple[_Row, Statement]]) -> Iterator[Sample]:
         for state in _STATES:
@@ -170,7 +182,11 @@ class SessionsCollector(DatabaseCollector):
             busy=sum(row.state != "idle" for row, _ in rows),
             users=frozenset(row.usename for row, _ in rows),
             oldest_start=min((row.started for row, _ in rows), default=None),
-            waiting={row.pid: statement.operation for row, statement in rows if row.wait_event_type == "Lock"},
+            waiting={
+                row.pid: self._operation(watch, row, statement)
+                for row, statement in rows
+                if row.wait_event_type == "Lock"
+            },
             worst=dict(worst.seconds) if worst else {},
             inflight=age,
             finished=max(
@@ -185,7 +201,15 @@ class SessionsCollector(DatabaseCollector):
                 (now - row.idle_since for row, statement in rows if statement.completes and row.state == "idle"),
                 default=None,
             ),
-            trips=3 if watch.wrapped else 1,
+            polled=max(
+                (
+                    now - row.idle_since
+                    for row, statement in rows
+                    if statement.operation in _POLLS and row.state == "idle"
+                ),
+                default=None,
+            ),
+            trips=_trips(watch, rows),
         )
 
     def _row(self, session: Session, watch: Watch, row: _Row, statement: Statement) -> SessionRow:
@@ -213,3 +237,13 @@ class SessionsCollector(DatabaseCollector):
             (locks,) = session.rows(_Locks, "sessions_locks", parameters)
             return replace(found, foreign=locks.foreign)
         return found
+
+
+def _trips(watch: Watch, rows: list[tuple[_Row, Statement]]) -> int:
+    """Round trips of one completion on a connection as River's pool may hand it out.
+
+    Facts: pgxpool (pgx 5, `ShouldPing`) pings a connection that was idle for over a second before it lends it; pgx prepares
+    a statement, a trip of its own, the first time a connection sees it; up to River v0.22 BEGIN and COMMIT are two more.
+    """
+    newest = min((row.age for row, _ in rows), default=YOUNG)
+    return 2 + (2 if watch.wrapped else 0) + (newest < YOUNG)

@@ -12,7 +12,8 @@ select
     extract(epoch from clock_timestamp() - a.xact_start)::float8 as transaction_age,
     coalesce(extract(epoch from clock_timestamp() - a.query_start)::float8, 0) as statement_age,
     coalesce(extract(epoch from clock_timestamp() - a.state_change)::float8, 0) as idle_since,
-    a.query
+    a.query,
+    coalesce(extract(epoch from clock_timestamp() - a.backend_start)::float8, 0) as age
 from pg_catalog.pg_stat_activity as a
 where
     a.datname = current_database()
