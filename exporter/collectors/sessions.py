@@ -242,8 +242,9 @@ class SessionsCollector(DatabaseCollector):
 def _trips(watch: Watch, rows: list[tuple[_Row, Statement]]) -> int:
     """Round trips of one completion on a connection as River's pool may hand it out.
 
-    Facts: pgxpool (pgx 5, `ShouldPing`) pings a connection that was idle for over a second before it lends it; pgx prepares
-    a statement, a trip of its own, the first time a connection sees it; up to River v0.22 BEGIN and COMMIT are two more.
+    Facts: pgxpool (pgx 5, `ShouldPing`) pings a connection that was idle for over a second before it lends it; pgx
+    prepares a statement, a trip of its own, the first time a connection sees it; up to River v0.22 BEGIN and COMMIT are
+    two more.
     """
     newest = min((row.age for row, _ in rows), default=YOUNG)
     return 2 + (2 if watch.wrapped else 0) + (newest < YOUNG)
