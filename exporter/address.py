@@ -25,6 +25,9 @@ _PAIR = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$
 
 _UNKNOWN = re.compile(r'invalid (?:URI query parameter|connection option):? "(\w+)"')
 
+APPLICATION = "river-exporter"
+"""Our sessions' application_name."""
+
 _SCHEMES = ("postgres:", "postgresql:")
 _HINT = "percent-encode special characters of user and password (@ is %40, : is %3A, / is %2F, % is %25)"
 
@@ -121,7 +124,7 @@ def addresses(config: Config, environment: Mapping[str, str]) -> tuple[Address, 
     if not given(config, environment):
         raise ConfigError(MISSING)
     timeout = str(max(2, round(config.database.connect_timeout)))
-    common = {"connect_timeout": timeout, "application_name": "river-exporter"}
+    common = {"connect_timeout": timeout, "application_name": APPLICATION}
     database = Address("database", config.database, fallback, {**common, "options": _settings(config)})
     own_river = config.river.url or config.river.url_file
     river = Address("river", config.river, None, common) if own_river else None

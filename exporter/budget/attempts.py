@@ -21,7 +21,8 @@ _WRAPPED_FIRST = 0.05
 
 A statement sent alone starts its transaction at its Bind message and itself at Execute: the time between is what it
 takes to read its parameters. Between `_FIRST` and `_MAYBE_FIRST` the transaction's locks tell. Up to River v0.22 a
-BEGIN goes before it, a round trip earlier.
+BEGIN goes before it, a round trip earlier, in which somebody's own transaction may do something as well: there the
+locks always tell.
 """
 
 
@@ -125,6 +126,10 @@ class Attempts:
         """The attempts in flight, as of the last sample."""
         return list(self._running.values())
 
+    def follows(self, backend: tuple[int, float]) -> bool:
+        """Whether a session was in an attempt of the completer's, as of the last sample."""
+        return backend in self._running
+
     def oldest(self) -> Attempt | None:
         """The oldest attempt in flight."""
         return max(self._running.values(), key=lambda attempt: attempt.age, default=None)
@@ -132,8 +137,8 @@ class Attempts:
     def undecided(self, row: SessionRow) -> bool:
         """Whether only the locks of the row's transaction can tell if it is the completer's."""
         offset = row.transaction_age - row.statement_age
-        doubtful = row.statement == "completing" and not row.wrapped and _FIRST < offset <= _MAYBE_FIRST
-        return doubtful and self.unknown(row)
+        doubtful = offset <= _WRAPPED_FIRST if row.wrapped else _FIRST < offset <= _MAYBE_FIRST
+        return row.statement == "completing" and doubtful and self.unknown(row)
 
     def unknown(self, row: SessionRow) -> bool:
         """Whether nothing has been found out about the row's transaction yet."""
@@ -148,7 +153,7 @@ class Attempts:
             return False
         offset = row.transaction_age - row.statement_age
         if row.wrapped:
-            return row.foreign is False or offset <= _WRAPPED_FIRST
+            return row.foreign is False or (offset <= _WRAPPED_FIRST and row.foreign is None)
         return offset <= _FIRST or (offset <= _MAYBE_FIRST and row.foreign is not True)
 
     def _follow(self, now: float, row: SessionRow) -> None:

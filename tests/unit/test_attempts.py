@@ -119,6 +119,16 @@ def test_in_doubt_the_transaction_s_locks_tell(foreign: bool | None, theirs: boo
     assert not attempts.undecided(row(1.0, offset=0.4))
 
 
+@pytest.mark.parametrize(("foreign", "theirs"), [(None, True), (False, True), (True, False)])
+@pytest.mark.parametrize("offset", [0.0001, 0.004, 0.03])
+def test_behind_a_begin_the_transaction_s_locks_always_tell(offset: float, foreign: bool | None, theirs: bool) -> None:
+    """Between it and JobCompleteTx there may be a statement of somebody's own, however short the time."""
+    attempts = Attempts(10)
+    wrapped = row(1.0, offset=offset, wrapped=True, foreign=foreign)
+    assert attempts.undecided(wrapped)
+    assert attempts.is_completers(wrapped) is theirs
+
+
 def test_a_transaction_that_did_something_else_first_is_never_the_completer_s() -> None:
     """However soon after it the completing statement was seen."""
     attempts = Attempts(10)

@@ -1,0 +1,157 @@
+"""Sessions: which are River's, what they run, and which completing statement is the completer's own."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from exporter.demo.process import wait_for
+from tests.collecting import Exporter
+from tests.conftest import Database, StartRiver
+from tests.playing import COMPLETE, add_jobs, busy, idle, waits
+
+COMPLETING = "JobSetStateIfRunningMany"
+UPDATE = "UPDATE river_job SET metadata = '{{}}' WHERE id = {}"
+LISTEN = 'LISTEN "public.river_insert"'
+
+
+def sessions(exporter: Exporter) -> dict[str, float]:
+    """River's sessions by state, as of a new sample."""
+    return {state: value for (_, state), value in exporter.run("sessions")["river_sessions"].items()}
+
+
+def seconds(exporter: Exporter) -> dict[tuple[str, ...], float]:
+    """Sampled seconds by operation, state and wait event type, of which there were any."""
+    found = exporter.run("sessions")["river_session_seconds_total"]
+    return {labels[1:]: value for labels, value in found.items() if value > 0}
+
+
+def test_a_completing_statement_that_waits_is_seen_with_its_wait(database: Database) -> None:
+    """Time between two samples goes to operation, state and wait; the attempt is the completer's."""
+    (job,) = add_jobs(database, 1)
+    with (
+        Exporter(database.exporter_url) as exporter,
+        idle(database, UPDATE.format(job)),
+        busy(database, COMPLETE, [job]) as pid,
+    ):
+        waits(database, pid)
+        assert sessions(exporter)["active"] == 1
+        before = exporter.context.clock()
+        found = seconds(exporter)
+        wait_for(lambda: seconds(exporter)[COMPLETING, "active", "Lock"] > 0.5, 5, "time to be added")
+        assert found.keys() == {(COMPLETING, "active", "Lock")}
+        elapsed = exporter.context.clock() - before
+        assert seconds(exporter)[COMPLETING, "active", "Lock"] <= elapsed + 0.5
+        watch = exporter.context.watch("public")
+        assert watch.sessions is not None
+        assert watch.sessions.waiting == {pid: COMPLETING}
+        assert watch.sessions.worst.keys() == {"lock"}
+        assert watch.sessions.inflight > 0.5
+        assert exporter.collector("sessions").pace() == 0.25  # it is looked at more often now
+        assert exporter.run("budget")["river_completer_inflight_seconds"]["public",] > 0.5
+
+
+def test_a_session_is_river_s_once_it_was_seen_running_a_statement_of_river_s(database: Database) -> None:
+    """Neither by its user nor by the tables it touches; and it stays River's while it lasts."""
+    with (
+        Exporter(database.exporter_url) as exporter,
+        idle(database, "SELECT count(*) FROM river_job"),
+        idle(database, "-- name: JobGetAvailable :many\nSELECT 'no table of River'"),
+        database.connect() as river,
+    ):
+        assert sum(sessions(exporter).values()) == 0
+        river.execute(LISTEN.encode())
+        assert sessions(exporter)["idle"] == 1
+        river.execute("SELECT 'a job of River does this'")
+        assert sessions(exporter)["idle"] == 1
+    with Exporter(database.exporter_url) as exporter:
+        assert sum(sessions(exporter).values()) == 0
+
+
+def test_our_own_sessions_are_never_river_s(database: Database) -> None:
+    """Though they read its tables, and whatever user River is said to have."""
+    with Exporter(database.exporter_url, RIVER_EXPORTER_RIVER_SESSIONS_USER="river_exporter") as exporter:
+        exporter.run("jobs")
+        assert sum(sessions(exporter).values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "river"),
+    [("APPLICATION_NAME", "^work", 1), ("APPLICATION_NAME", "^x", 0), ("USER", "^postgres$", 2), ("USER", "river", 0)],
+)
+def test_the_configuration_may_name_river_s_sessions(database: Database, name: str, pattern: str, river: int) -> None:
+    """By application name or user, where sessions are to be counted before they are seen at work."""
+    with (
+        Exporter(database.exporter_url, **{f"RIVER_EXPORTER_RIVER_SESSIONS_{name}": pattern}) as exporter,
+        idle(database, "SELECT 1", application_name="worker"),
+        idle(database, "SELECT 1", application_name="psql"),
+    ):
+        assert sessions(exporter)["idle in transaction"] == river
+
+
+def test_the_completer_s_statement_in_somebody_s_transaction_is_not_the_completer_s(database: Database) -> None:
+    """JobCompleteTx runs after other statements of its transaction, without the deadline."""
+    (job,) = add_jobs(database, 1)
+    with database.connect() as connection:
+        connection.execute("CREATE TABLE orders (id int)")
+    with (
+        Exporter(database.exporter_url) as exporter,
+        idle(database, UPDATE.format(job)),
+        busy(database, COMPLETE, [job], before="INSERT INTO orders VALUES (1)") as pid,
+    ):
+        waits(database, pid)
+        sessions(exporter)
+        wait_for(lambda: ("JobCompleteTx", "active", "Lock") in seconds(exporter), 5, "its time to be added")
+        assert {operation for operation, _, _ in seconds(exporter)} == {"JobCompleteTx"}
+        watch = exporter.context.watch("public")
+        assert watch.attempts.running() == []
+        assert watch.sessions is not None
+        assert (watch.sessions.inflight, watch.sessions.waiting) == (0, {pid: "JobCompleteTx"})
+        exporter.run("locks")
+        held = exporter.run("budget")
+        assert held["river_lock_waiters"] == {("public", "JobCompleteTx"): 1}
+        assert held["river_completer_budget_used_ratio"]["public",] == 0
+
+
+def test_a_quick_transaction_of_somebody_s_is_told_by_its_locks(database: Database) -> None:
+    """Within a few milliseconds of BEGIN only the tables it has locked tell whose the statement is."""
+    (job,) = add_jobs(database, 1)
+    with (
+        psycopg.connect(database.superuser_url) as connection,
+        Exporter(database.exporter_url) as exporter,
+        idle(database, UPDATE.format(job)),
+    ):
+        connection.execute("CREATE TABLE orders (id int)")
+        connection.commit()
+        statement = f"BEGIN; INSERT INTO orders VALUES (1); {COMPLETE % f'ARRAY[{job}]'}"
+        with busy(database, statement) as pid:
+            waits(database, pid)
+            assert sessions(exporter)["active"] == 0  # a script of several statements is nobody's we know
+    assert exporter.context.watch("public").attempts.running() == []
+
+
+@pytest.mark.parametrize("river_version", ["0.51", "0.16"])
+def test_a_real_river_is_recognised_and_its_completer_followed(database: Database, river: StartRiver) -> None:
+    """Both shapes of its statement; with a share of its jobs completed in transactions of their own."""
+    river(rate=60, job_seconds=0.02, complete_tx=0.3, workers=5, pool=20)
+    with Exporter(database.exporter_url) as exporter, database.connect() as superuser:
+        wait_for(lambda: sum(sessions(exporter).values()) >= 3, 20, "River's sessions to be seen")
+        watch = exporter.context.watch("public")
+        wait_for(lambda: sessions(exporter) and watch.sessions and watch.sessions.polled, 20, "a fetch to be seen")
+        superuser.autocommit = False
+        superuser.execute("LOCK TABLE river_job IN SHARE MODE")  # reading goes on; who writes must wait
+
+        def stuck() -> bool:
+            sessions(exporter)
+            return watch.sessions is not None and watch.sessions.inflight > 1.0
+
+        wait_for(stuck, 20, "the completer's attempt to be seen")
+        assert watch.sessions is not None
+        assert set(watch.sessions.worst) <= {"lock", "execution", "network"}
+        assert watch.sessions.worst["lock"] > 0.5
+        waiting = list(watch.sessions.waiting.values())
+        assert waiting.count(COMPLETING) == 1  # one completer; all others are jobs' own, or fetch and insert
+        assert len(watch.attempts.running()) == 1
+        superuser.rollback()
+        wait_for(lambda: sessions(exporter) and watch.attempts.oldest() is None, 10, "the attempt to end")
+        assert watch.timeouts == {}
