@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from exporter.demo.process import wait_for
 from exporter.demo.prometheus import Prometheus
 from tests.k8s import helm, operator
 from tests.k8s.conftest import Place
-from tests.k8s.kubernetes import Cluster, container, get
+from tests.k8s.kubernetes import Cluster, container, get, moment
 from tests.k8s.release import APP, Release, application, released, secrets
 
 pytestmark = pytest.mark.timeout(900)
@@ -46,11 +45,6 @@ def app(place: Place, cluster: Cluster, tmp_path: Path) -> Iterator[Release]:
     release = Release(cluster, "app", place.namespace, chart, tmp_path / "values.yaml", helm.helm_3())
     with released(release):
         yield release
-
-
-def moment(text: str) -> float:
-    """Return a time of Kubernetes as Unix seconds."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 def started(pod: dict[str, Any], name: str) -> float | None:

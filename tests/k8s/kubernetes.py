@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,11 @@ def _enter(descriptor: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(descriptor, _CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns: entering a network namespace needs root")
+
+
+def moment(text: str) -> float:
+    """Return a time of Kubernetes as Unix seconds."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
