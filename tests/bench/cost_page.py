@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from exporter import __version__
-from tests.bench.figures import Figure, machine, shown, table
+from tests.bench.figures import Figure, machine, table, with_unit
 from tests.bench.peer import VERSION as PEER_VERSION
 
 PAGE = Path(__file__).parents[2] / "docs" / "cost.md"
@@ -19,14 +19,14 @@ _HEAD = """\
 Made by `make bench{how}`: the exporter beside a real River 0.51.1 (50 jobs of 250 ms a second, 50 sessions) on a real
 PostgreSQL 18, with the least-privilege role that `setup-sql` prints.
 
-{when}, river-exporter {version}, {machine}. "Load" is the machine's load average when a figure was taken; above the
-number of cores, times are longer than they would be alone.
+{when}, river-exporter {version}, {machine}. "Load" is the machine's load average when a figure was taken: above the
+number of cores, times are longer than they would be alone{preferred}.
 
 {table}
 A second's sample is the statements of `sessions`, `completions` and, where it has any, `election`; a whole cycle is
 every statement of every collector once. Their times are pg_stat_statements' planning and execution, each statement's
-lowest mean of three windows. A full /metrics is one that every collector has written to. "The database for it" is the
-processor time of our sessions' backends, logins of the probe included.
+lowest mean of five windows. A full /metrics is one that every collector has written to. "The database for it" is the
+processor time of our sessions' backends, logins of the probe included. 0.05 cores are a container's limit of 50m.
 """
 
 _BESIDE = """
@@ -51,8 +51,7 @@ class Pair:
 
     def row(self) -> str:
         """As a row of the table; no answer at all is infinitely long."""
-        cells = (f"{shown(value)} {self.unit}".strip() for value in (self.ours, self.theirs))
-        return f"| {self.name} | {' | '.join(cells)} |\n"
+        return f"| {self.name} | {with_unit(self.ours, self.unit)} | {with_unit(self.theirs, self.unit)} |\n"
 
 
 def beside(pairs: Sequence[Pair]) -> str:
@@ -70,6 +69,7 @@ def write(figures: Sequence[Figure], pairs: Sequence[Pair], arguments: Sequence[
         when=datetime.now(UTC).strftime("%-d %B %Y"),
         version=__version__,
         machine=machine(),
+        preferred="; with `--prefer` the bench's own processes go first" if "--prefer" in arguments else "",
         table=table(figures),
     )
     PAGE.write_text(head + beside(pairs), encoding="utf-8")

@@ -49,11 +49,14 @@ def figure(name: str, value: float, unit: str = "", limit: float | None = None, 
 
 def shown(value: float) -> str:
     """A number with three digits that count."""
-    if not math.isfinite(value):
-        return "none"
     if value >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.{2 if value >= 1 else 3}f}"
+
+
+def with_unit(value: float, unit: str) -> str:
+    """A number as it is shown, or that there was no answer."""
+    return f"{shown(value)} {unit}".strip() if math.isfinite(value) else "no answer"
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -72,8 +75,8 @@ def table(figures: Sequence[Figure]) -> str:
     rows = [("figure", "value", "limit", "", "load", "note")]
     rows.append(("---", "---:", "---:", "---", "---:", "---"))
     for each in figures:
-        limit = "" if each.limit is None else f"{shown(each.limit)} {each.unit}".strip()
-        value = f"{shown(each.value)} {each.unit}".strip()
+        limit = "" if each.limit is None else with_unit(each.limit, each.unit)
+        value = with_unit(each.value, each.unit)
         rows.append((each.name, value, limit, each.verdict, f"{each.load:.1f}", each.note))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = (

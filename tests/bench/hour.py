@@ -129,10 +129,17 @@ def _restart_exporter(hour: Hour) -> None:
 
 def _dump(hour: Hour) -> None:
     """Of the whole database, to nowhere; it holds its locks and its snapshot for as long as it runs."""
-    home = postgres_home(hour.postgres.version)
+    home, postgres = postgres_home(hour.postgres.version), hour.postgres
+    account = {"PGHOST": postgres.host, "PGPORT": str(postgres.port), "PGUSER": "postgres", "PGDATABASE": hour.database}
     done = subprocess.run(
         [home / "bin" / "pg_dump", "--file", os.devnull],
-        env={**os.environ, **environment(home), "PGDATABASE": hour.postgres.url(hour.database)},
+        env={
+            **os.environ,
+            **environment(home),
+            **account,
+            "PGPASSWORD": postgres.password,
+            "PGDATABASE": hour.database,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -158,6 +165,7 @@ def _control(hour: Hour, action: str, paused_at: str) -> None:
 
 
 def _runs(hour: Hour) -> bool:
-    query = "select from river_job where queue = %s and state = 'running'"
+    """Whether jobs are fetched; what a crash left behind says `running` for long."""
+    query = "select from river_job where queue = %s and attempted_at > now() - interval '1 s' limit 1"
     with hour.postgres.connect(hour.database) as connection:
         return bool(connection.execute(query, [PAUSED]).rowcount)

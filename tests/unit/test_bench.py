@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.exporter import Metrics
-from tests.bench.figures import Figure, keep, quantile, shown, table
+from tests.bench.figures import Figure, keep, quantile, shown, table, with_unit
 from tests.bench.healthy import Record, chosen
 from tests.bench.hour import plan
 from tests.bench.statements import Cost, Entry, best, costs, names, one_form
@@ -34,12 +34,15 @@ def test_a_quantile_is_a_value_that_was_measured() -> None:
         quantile([], 0.5)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.04567, "0.046"), (4.567, "4.57"), (45, "45"), (1234.5, "1,234"), (math.inf, "none")]
-)
+@pytest.mark.parametrize(("value", "text"), [(0.04567, "0.046"), (4.567, "4.57"), (45, "45"), (1234.5, "1,234")])
 def test_numbers_are_shown_with_the_digits_that_count(value: float, text: str) -> None:
     """A reader compares them at a glance."""
     assert shown(value) == text
+
+
+def test_no_answer_is_said_in_words() -> None:
+    """It is no number."""
+    assert (with_unit(math.inf, "ms"), with_unit(1, "")) == ("no answer", "1")
 
 
 def test_the_table_and_the_file_say_the_same(tmp_path: Path) -> None:

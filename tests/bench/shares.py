@@ -1,0 +1,63 @@
+"""How much of the processor a process gets: a limit like a container's, or a right of way on a machine that is busy.
+
+Both are cgroups of version 1; where the machine has none that are ours to use, nothing happens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+TWENTIETH = 0.05
+"""Of a core: 50m in Kubernetes."""
+
+_PERIOD = 100_000
+_MOST_SHARES = 262_144
+_ROOT = Path("/sys/fs/cgroup/cpu")
+
+Place = Callable[[int], None]
+"""Puts a process into a group, by its pid."""
+
+
+@contextmanager
+def limited(cores: float) -> Iterator[Place | None]:
+    """A group that gets no more than that share of a core; None where there is none to be had."""
+    settings = {"cpu.cfs_period_us": _PERIOD, "cpu.cfs_quota_us": int(_PERIOD * cores)}
+    with _group("limited", settings) as place:
+        yield place
+
+
+@contextmanager
+def preferred() -> Iterator[bool]:
+    """This process and those it starts get the processor before others that want it; whether that worked."""
+    with _group("preferred", {"cpu.shares": _MOST_SHARES}) as place:
+        if place:
+            place(os.getpid())
+        try:
+            yield place is not None
+        finally:
+            with suppress(OSError):
+                (_ROOT / "cgroup.procs").write_text(str(os.getpid()))
+
+
+@contextmanager
+def _group(name: str, settings: dict[str, int]) -> Iterator[Place | None]:
+    folder = _ROOT / f"river-exporter-{name}-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError:
+        yield None
+        return
+    try:
+        for key, value in settings.items():
+            (folder / key).write_text(str(value))
+        yield lambda pid: _write(folder, pid)
+    finally:
+        with suppress(OSError):  # a process that has not ended yet keeps it
+            folder.rmdir()
+
+
+def _write(folder: Path, pid: int) -> None:
+    (folder / "cgroup.procs").write_text(str(pid))
