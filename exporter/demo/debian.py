@@ -21,6 +21,7 @@ def debian_program(
     oldest: Version,
     below: Version,
     finish: Callable[[Path], None] = lambda _folder: None,
+    beside: Sequence[str] = (),
 ) -> Path:
     """Return a program of a Debian package.
 
@@ -30,6 +31,7 @@ def debian_program(
         oldest: The oldest version that will do, wherever it comes from.
         below: The first version that is too new to be known to work.
         finish: Called with the folder of a freshly unpacked package, to make it run from there.
+        beside: Packages it needs that hold no shared library, unpacked with it.
 
     Raises:
         PartMissing: it can't be had here, or only in a version that doesn't fit.
@@ -41,7 +43,7 @@ def debian_program(
             return Path(found)
 
     def build(into: Path) -> None:
-        _unpack(package, names, into)
+        _unpack(package, names, into, beside)
         finish(into)
 
     folder = fetch(f"{package}-{_release()}-{machine()}", build)
@@ -56,8 +58,8 @@ def debian_program(
 
 def unpacked_folder(program: Path) -> Path | None:
     """Return the folder a program's package was unpacked into; None for one that is installed."""
-    is_ours = len(program.parents) > 3 and program.parents[1].name == "usr"
-    return program.parents[2] if is_ours else None
+    usr = next((folder for folder in program.parents if folder.name == "usr"), None)
+    return usr.parent if usr and len(usr.parents) > 1 else None
 
 
 def environment(program: Path) -> dict[str, str]:
@@ -93,19 +95,20 @@ def _release() -> str:
 
 def _find(folder: Path, names: Sequence[str]) -> Path:
     for name in names:
-        for program in (*folder.glob(f"usr/bin/{name}"), *folder.glob(f"usr/sbin/{name}")):
-            return program
+        for place in ("usr/lib/*", "usr/bin", "usr/sbin"):  # what is in usr/bin may only start what is in usr/lib
+            for program in folder.glob(f"{place}/{name}"):
+                return program
     raise PartMissing(f"{folder.name}: the package holds no program called {' or '.join(names)}")
 
 
-def _unpack(package: str, names: Sequence[str], into: Path) -> None:
-    """Download and unpack a package, then the libraries it depends on as long as some are not found."""
+def _unpack(package: str, names: Sequence[str], into: Path, beside: Sequence[str]) -> None:
+    """Download and unpack packages, then the libraries it depends on as long as some are not found."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise PartMissing(
             f"{package}: {names[0]} is not on PATH, and this machine has no apt-get to download it with; "
             f"install {names[0]} with your system's package manager"
         )
-    options = _download([package], package, into, ["-o", "APT::Sandbox::User=root"])
+    options = _download([package, *beside], package, into, ["-o", "APT::Sandbox::User=root"])
     known, fresh = {package}, [package]
     while missing := _missing_libraries(_find(into, names)):
         listed = run(["apt-cache", *options, "depends", *fresh], package, "see man apt-cache")
