@@ -192,6 +192,22 @@ def test_the_critical_tier_of_the_budget_waits_for_nothing_and_names_the_cause_o
         assert rule["annotations"]["cause"] in rule["annotations"]["summary"]
 
 
+def test_no_precursor_outlasts_the_page_that_mutes_it() -> None:
+    """When the page resolves, nothing it muted may still fire, and be told as something new."""
+    kept = {(rule["alert"], rule["labels"]["severity"]): rule for rule in rules() if "alert" in rule}
+    page = cases.seconds(kept["RiverCompleterBudget", "critical"]["keep_firing_for"])
+    tier = cases.seconds(kept["RiverCompleterBudget", "warning"]["keep_firing_for"])
+    assert tier + 60 < page  # the window in which the peak is held
+    precursors = [rule for rule in kept.values() if rule["labels"]["stage"] == "precursor"]
+    assert len(precursors) > 10
+    for rule in precursors:
+        if rule["alert"] == "RiverWorkersExceedConnections":
+            continue  # a setting, which no incident brings about
+        expressions = [rule["expr"], *(each["expr"] for each in rules() if each.get("record", "-") in rule["expr"])]
+        windows = [cases.seconds(each) for text in expressions for each in re.findall(r"\[(\d+[sm])\]", text)]
+        assert cases.seconds(rule["keep_firing_for"]) + max(windows) < page, rule["alert"]
+
+
 def test_facts_of_river_stand_behind_the_thresholds() -> None:
     """After so many timeouts of silence River has given a batch up; capabilities left out are the optional ones."""
     silence = SOURCE.thresholds()["RiverCompletionsLost"]["silence"].value
