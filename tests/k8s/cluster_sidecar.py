@@ -18,9 +18,8 @@ import requests
 from exporter.demo.process import wait_for
 from exporter.demo.prometheus import Prometheus
 from tests.k8s import helm, operator
-from tests.k8s.conftest import Place
-from tests.k8s.kubernetes import Cluster, container, get, moment
-from tests.k8s.release import APP, Release, application, released, secrets
+from tests.k8s.kubernetes import Cluster, container, get, moment, process_of
+from tests.k8s.release import APP, Place, Release, application, released, secrets
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -312,17 +311,8 @@ def delete_pod(cluster: Cluster, place: Place, name: str) -> None:
 
 def kill_process(cluster: Cluster, place: Place, name: str) -> None:
     """Kill the exporter in a pod with SIGKILL, as running out of memory does."""
-    uid = cluster.get("pod", name, "-n", place.namespace)["metadata"]["uid"]
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            groups = (process / "cgroup").read_text()
-            command = (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if uid in groups.replace("_", "-") and b"river-exporter" in command:
-            os.kill(int(process.name), signal.SIGKILL)
-            return
-    raise AssertionError(f"no exporter runs in pod {name}")
+    pod = cluster.get("pod", name, "-n", place.namespace)
+    os.kill(int(process_of(pod).name), signal.SIGKILL)
 
 
 def firing(server: Prometheus) -> set[str]:

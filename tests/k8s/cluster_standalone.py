@@ -16,9 +16,8 @@ from exporter.demo.prometheus import Prometheus
 from exporter.demo.river import River
 from tests.conftest import ROLE
 from tests.k8s import helm, operator
-from tests.k8s.conftest import Place
 from tests.k8s.kubernetes import Cluster, container, get, moment
-from tests.k8s.release import ALONE, Release, alone, released, secrets
+from tests.k8s.release import ALONE, Place, Release, alone, released, secrets
 
 pytestmark = pytest.mark.timeout(900)
 

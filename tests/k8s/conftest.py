@@ -2,17 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from exporter.demo import river
 from exporter.demo.postgres import Postgres
-from exporter.setup_sql import render
-from tests.conftest import PASSWORD, ROLE
 from tests.k8s import helm, image_tools
-from tests.k8s.kubernetes import NODE, Cluster
+from tests.k8s.kubernetes import Cluster
+from tests.k8s.release import Place, Release, application, released, secrets
 
 TEMPLATE = "river_template"
 
@@ -53,39 +51,10 @@ def server(cluster: Cluster) -> Iterator[Postgres]:
         yield postgres
 
 
-@dataclass(frozen=True)
-class Place:
-    """A namespace and a database of a test's own."""
-
-    namespace: str
-    database: str
-    server: Postgres
-
-    def url(self, user: str = ROLE, password: str = PASSWORD) -> str:
-        """Return the database's URL as pods use it, by default for the exporter's role."""
-        local = self.server.url(self.database, user, None if user == "postgres" else password)
-        return local.replace(f"@{self.server.host}:", f"@{NODE}:")
-
-    def grant_role(self) -> None:
-        """Give the exporter's role its rights, as `setup-sql` does."""
-        with self.server.connect(self.database) as connection:
-            connection.execute(render(role=ROLE, password=PASSWORD, replicas=10).encode())
-
-    def close(self) -> None:
-        """Let nobody but superusers into the database."""
-        with self.server.connect() as connection:
-            connection.execute(f"REVOKE CONNECT ON DATABASE {self.database} FROM PUBLIC")
-
-    def open(self) -> None:
-        """Let everybody in again."""
-        with self.server.connect() as connection:
-            connection.execute(f"GRANT CONNECT ON DATABASE {self.database} TO PUBLIC")
-
-
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def make_place(cluster: Cluster, server: Postgres) -> Iterator[Callable[[str], Place]]:
     """Yield a function that makes a restricted namespace and a migrated database with the exporter's role."""
     made: list[Place] = []
@@ -102,3 +71,25 @@ def make_place(cluster: Cluster, server: Postgres) -> Iterator[Callable[[str], P
     for place in made:
         cluster.kubectl("delete", "namespace", place.namespace, "--wait=true", "--timeout=120s")
         server.drop_database(place.database)
+
+
+@pytest.fixture(scope="session")
+def long_running(
+    cluster: Cluster, make_place: Callable[[str], Place], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """Yield where the example application runs for the whole session, its exporter within 64 MiB."""
+    place, folder = make_place("long"), tmp_path_factory.mktemp("long")
+    secrets(cluster, place)
+    chart = helm.example_chart(folder)
+    with released(Release(cluster, "app", place.namespace, chart, folder / "values.json", helm.helm_3())) as release:
+        resources = {"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}}
+        release.install(application(args=("--rate=20",), resources=resources))
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def _long_running_first(request: pytest.FixtureRequest) -> None:
+    """Start what has to run for long with the first test on the cluster, if a later one asks for it."""
+    asked = any("long_running" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    if asked and "cluster" in request.fixturenames:
+        request.getfixturevalue("long_running")

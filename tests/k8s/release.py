@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exporter.demo.postgres import Postgres
+from exporter.setup_sql import render
+from tests.conftest import PASSWORD, ROLE
 from tests.k8s import helm, image_tools
-from tests.k8s.conftest import Place
-from tests.k8s.kubernetes import Cluster
+from tests.k8s.kubernetes import NODE, Cluster
 
 APP = "app.kubernetes.io/name=river-app"
 """The pods of the example application."""
@@ -22,6 +24,35 @@ IMAGE: Mapping[str, Any] = {
     "tag": image_tools.IMAGE.rpartition(":")[2],
     "pullPolicy": "Never",
 }
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace and a database of a test's own."""
+
+    namespace: str
+    database: str
+    server: Postgres
+
+    def url(self, user: str = ROLE, password: str = PASSWORD) -> str:
+        """Return the database's URL as pods use it, by default for the exporter's role."""
+        local = self.server.url(self.database, user, None if user == "postgres" else password)
+        return local.replace(f"@{self.server.host}:", f"@{NODE}:")
+
+    def grant_role(self) -> None:
+        """Give the exporter's role its rights, as `setup-sql` does."""
+        with self.server.connect(self.database) as connection:
+            connection.execute(render(role=ROLE, password=PASSWORD, replicas=10).encode())
+
+    def close(self) -> None:
+        """Let nobody but superusers into the database."""
+        with self.server.connect() as connection:
+            connection.execute(f"REVOKE CONNECT ON DATABASE {self.database} FROM PUBLIC")
+
+    def open(self) -> None:
+        """Let everybody in again."""
+        with self.server.connect() as connection:
+            connection.execute(f"GRANT CONNECT ON DATABASE {self.database} TO PUBLIC")
 
 
 @dataclass

@@ -272,3 +272,10 @@ def _containers(text: str, key: str) -> list[dict[str, Any]]:
 def test_plain_manifests_are_current() -> None:
     """What people without Helm apply is what the chart renders today."""
     run([sys.executable, "-m", "tests.k8s.manifests", "--check"], "manifests", "run make manifests", cwd=ROOT)
+
+
+def test_the_workflows_pass_their_linter() -> None:
+    """Both are parsed by actionlint: keys, expressions, outputs of steps and jobs."""
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+    assert {path.name for path in workflows} >= {"ci.yaml", "release.yaml"}
+    run([helm.actionlint(), "-shellcheck=", "-pyflakes=", *workflows], "actionlint", "read what it says", cwd=ROOT)
