@@ -80,7 +80,7 @@ def _over_time(canvas: Canvas, box: Box, document: Document, series: Sequence[Dr
     axes = _time_axes(canvas, plain, document)
     start, end = canvas.window.start, canvas.window.end
     step = canvas.window.step(document["maxDataPoints"])
-    grid = np.arange(start // step * step, end + step, step)
+    grid = np.arange(start // step * step, end + step, step, dtype=float)
     bottom = np.zeros_like(grid)
     for each in series:
         values = np.full_like(grid, np.nan)
@@ -228,7 +228,7 @@ def _heat(canvas: Canvas, box: Box, document: Document, series: Sequence[Drawn])
     axes = _time_axes(canvas, box, document)
     ordered = sorted(series, key=lambda each: float(each.series.labels["le"]))
     step = canvas.window.step(document["maxDataPoints"])
-    grid = np.arange(canvas.window.start // step * step, canvas.window.end + step, step)
+    grid = np.arange(canvas.window.start // step * step, canvas.window.end + step, step, dtype=float)
     cumulative = np.zeros((len(ordered), len(grid)))
     for row, each in enumerate(ordered):
         for moment, value in each.series.points:
@@ -236,11 +236,9 @@ def _heat(canvas: Canvas, box: Box, document: Document, series: Sequence[Drawn])
             if 0 <= index < len(grid):
                 cumulative[row, index] = value
     counts = np.clip(np.diff(cumulative, axis=0, prepend=0), 0, None)
-    counts[counts < 1e-9] = np.nan
+    shades = np.ma.masked_less(np.sqrt(counts), 1e-4)  # empty cells stay empty
     edges = np.arange(len(ordered) + 1)
-    axes.pcolormesh(
-        np.append(grid, grid[-1] + step) - step / 2, edges, np.sqrt(counts), cmap="viridis", shading="flat", vmin=0
-    )
+    axes.pcolormesh(np.append(grid, grid[-1] + step) - step / 2, edges, shades, cmap="viridis", shading="flat", vmin=0)
     each_nth = max(1, len(ordered) // max(3, int(box.height / 26)))
     ticks = [index + 1 for index in range(len(ordered)) if index % each_nth == 0]
     axes.set_yticks(ticks, [text(float(ordered[tick - 1].series.labels["le"]), unit) for tick in ticks])

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import style
 from dashboards.fields import DATASOURCE
-from dashboards.queries import TARGET, river, server, worst
+from dashboards.queries import river, server, worst
 
 GRID = 24
 """Columns of Grafana's grid."""
@@ -219,7 +219,7 @@ class _Annotation(model.AnnotationQuery):
 
 def _annotations() -> list[model.AnnotationQuery]:
     """What happened; of `moments` the value is the time in milliseconds, else the time is when there is a value."""
-    alerts = f'ALERTS{{alertname=~"River.*",alertstate="firing",{TARGET}}}'
+    alerts = 'ALERTS{alertname=~"River.*",alertstate="firing",namespace=~"$namespace"}'  # they have no job
     elected = server("river_leader_elected_timestamp_seconds")
     started = server("river_server_start_timestamp_seconds")
     version = server("river_exporter_build_info")

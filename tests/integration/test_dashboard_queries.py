@@ -4,13 +4,16 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dashboards import style
 from dashboards.fill import Api, Ask, Window, asks, named, panels
 from dashboards.generate import FOLDER
+from dashboards.preview import draw_all
 from exporter.demo.prometheus import Prometheus, promtool
 from tests.grafana.catalogue import declared, shared
 from tests.grafana.promql import selections
@@ -101,6 +104,18 @@ def test_the_rest_of_the_queues_is_one_series(api: Api, window: Window) -> None:
     whole = api.ask(Ask("", f"sum(max by (schema, queue) ({selector}))", "range"), window)[0]
     summed = sum(series.points[-1][1] for series in found.values())
     assert summed == pytest.approx(whole.points[-1][1])
+
+
+def test_every_dashboard_can_be_drawn(api: Api, window: Window, tmp_path: Path) -> None:
+    """Every panel in its place, 1920 pixels wide, in Grafana's dark and light."""
+    files = sorted(FOLDER.glob("*.json"))
+    assert draw_all(files, api, window, "dark", tmp_path) == 0
+    assert draw_all(files[:1], api, window, "light", tmp_path) == 0
+    for path in tmp_path.glob("*.png"):
+        with Image.open(path) as picture:
+            assert picture.width == 1920
+            assert len(picture.getcolors() or []) > 20, "more than an empty frame"
+    assert len(list(tmp_path.glob("*.png"))) == len(files) + 1
 
 
 def _database_wide(ask: Ask) -> bool:
