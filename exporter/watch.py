@@ -30,7 +30,9 @@ class Sessions:
         finished: the longest completing statement that ended since the sample before, in seconds.
         completed: monotonic seconds at which a completing statement last ended, as far as a session still shows one.
         polled: monotonic seconds at which workers last fetched jobs or renewed their lead; None when not seen.
-        trips: round trips of one completion of this River.
+        trips: round trips of one completion of this River on a connection that is open: pgxpool (pgx 5, `ShouldPing`)
+            pings one that was idle for over a second before it lends it; up to River v0.22 BEGIN and COMMIT are two more.
+        opened: whether River opened connections lately.
     """
 
     at: float
@@ -45,6 +47,7 @@ class Sessions:
     completed: float | None = None
     polled: float | None = None
     trips: int = 1
+    opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

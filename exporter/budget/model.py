@@ -27,12 +27,14 @@ class Wait:
         done: seconds that attempts which got past it waited for it lately.
         now: seconds that an attempt is waiting for it at this moment; 0 when none is.
         at: when it was said, monotonic seconds.
+        anew: seconds that a new connection took to its first answer; of the network only.
     """
 
     source: str
     done: float
     now: float
     at: float
+    anew: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,13 @@ class Budget:
     _rival: tuple[str, float] | None = None
 
     def tick(
-        self, now: float, database: Mapping[str, float] | None, waits: Mapping[str, Wait], trips: int = 1
+        self,
+        now: float,
+        database: Mapping[str, float] | None,
+        waits: Mapping[str, Wait],
+        trips: int = 1,
+        *,
+        opened: bool = False,
     ) -> Verdict:
         """Reckon with what is known now.
 
@@ -89,13 +97,16 @@ class Budget:
                 the database could not be looked at.
             waits: `pool` and `network`, each from its best source; a cause without one is not measured.
             trips: round trips of one completion.
+            opened: whether River opened connections lately, so that an attempt may have waited for a new one, on which
+                its statement was prepared as well.
         """
         pool, network = waits.get("pool"), waits.get("network")
         passed: dict[str, float] = {}
         if pool:
             passed["pool"] = min(pool.done, self.timeout)
         if network:
-            passed["network"] = min(network.done * trips, self.timeout)
+            anew = network.anew + network.done if opened else 0.0
+            passed["network"] = min(anew + network.done * trips, self.timeout)
         stall = None
         for seconds in self._candidates(database, passed, waits):
             self._ticks.append(_Tick(now, MappingProxyType(seconds), sum(seconds.values())))

@@ -103,7 +103,8 @@ class BudgetCollector(Collector):
             cut, watch.cut = watch.cut, {}
             database = dict(cut or seen.worst) or ({"execution": seen.finished} if seen.finished else {})
         waits = self._waits(watch, now, looked=seen is not None)
-        verdict = watch.budget.tick(now, database, waits, seen.trips if seen else 1)
+        trips, opened = (seen.trips, seen.opened) if seen else (1, False)
+        verdict = watch.budget.tick(now, database, waits, trips, opened=opened)
         watch.verdict = verdict
         watch.history.see(now, verdict)
         self._count(watch, verdict)
@@ -152,7 +153,8 @@ class BudgetCollector(Collector):
         quiet = not watch.slow_since(now - max(silent, watch.budget.window if silent < HEALTHY else 0.0) - FRESH)
         if not healthy or not quiet:
             return Wait("residual", 0.0, 0.0, now)
-        return Wait("residual", self._late(watch, now), silent if silent > HEALTHY else 0.0, now)
+        spent = network.done * (watch.sessions.trips if watch.sessions else 1) + network.anew
+        return Wait("residual", max(0.0, self._late(watch, now) - spent), silent if silent > HEALTHY else 0.0, now)
 
     def _late(self, watch: Watch, now: float) -> float:
         """The lag that nothing explains, at most as long as completions were seen to stay away."""

@@ -74,6 +74,7 @@ class ProbeCollector(Collector):
         self._connected = float("-inf")
         self._said = RepeatLimit(60.0)
         self._answer: _Answer | None = None
+        self._anew = 0.0
         self._since: float | None = None
         self._transport: float | None = None
         context.waits["network"] = self.network
@@ -101,7 +102,8 @@ class ProbeCollector(Collector):
         answer = self._answer
         if answer is None and self._since is None:
             return None
-        return Wait("probe", answer.network if answer else 0.0, 0.0 if self._pooler_answers else self._waited(now), now)
+        waited = 0.0 if self._pooler_answers else self._waited(now)
+        return Wait("probe", answer.network if answer else 0.0, waited, now, anew=self._anew)
 
     def pool(self, now: float) -> Wait | None:
         """What it is told of a pooler in between, which answers itself while the question waits for a server."""
@@ -129,7 +131,8 @@ class ProbeCollector(Collector):
         query = seconds["query"]
         if anew:
             self._connected = started
-            self._connect.observe(sum(seconds.values()))
+            self._anew = sum(seconds.values())
+            self._connect.observe(self._anew)
             for phase, each in seconds.items():
                 self._phases.see(started, each, phase)
         else:

@@ -39,7 +39,7 @@ _POLLS = {"JobGetAvailable", "LeaderAttemptElect", "LeaderAttemptReelect"}
 """What only workers send, by the same pool as their completer."""
 
 YOUNG = 60.0
-"""Seconds after its start in which a session's first completing statement is still to be prepared."""
+"""Seconds in which a connection of River's counts as opened lately: somebody waited for it."""
 
 _CONTROL = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 _STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborted)")
@@ -209,7 +209,8 @@ class SessionsCollector(DatabaseCollector):
                 ),
                 default=None,
             ),
-            trips=_trips(watch, rows),
+            trips=4 if watch.wrapped else 2,
+            opened=any(row.age < YOUNG for row, _ in rows),
         )
 
     def _row(self, session: Session, watch: Watch, row: _Row, statement: Statement) -> SessionRow:
@@ -237,14 +238,3 @@ class SessionsCollector(DatabaseCollector):
             (locks,) = session.rows(_Locks, "sessions_locks", parameters)
             return replace(found, foreign=locks.foreign)
         return found
-
-
-def _trips(watch: Watch, rows: list[tuple[_Row, Statement]]) -> int:
-    """Round trips of one completion on a connection as River's pool may hand it out.
-
-    Facts: pgxpool (pgx 5, `ShouldPing`) pings a connection that was idle for over a second before it lends it; pgx
-    prepares a statement, a trip of its own, the first time a connection sees it; up to River v0.22 BEGIN and COMMIT are
-    two more.
-    """
-    newest = min((row.age for row, _ in rows), default=YOUNG)
-    return 2 + (2 if watch.wrapped else 0) + (newest < YOUNG)
