@@ -31,7 +31,8 @@ class Sessions:
         completed: monotonic seconds at which a completing statement last ended, as far as a session still shows one.
         polled: monotonic seconds at which workers last fetched jobs or renewed their lead; None when not seen.
         trips: round trips of one completion of this River on a connection that is open: pgxpool (pgx 5, `ShouldPing`)
-            pings one that was idle for over a second before it lends it; up to River v0.22 BEGIN and COMMIT are two more.
+            pings one that was idle for over a second before it lends it; up to River v0.22 BEGIN and COMMIT are two
+            more.
         opened: whether River opened connections lately.
     """
 
