@@ -23,7 +23,7 @@ from psycopg.abc import QueryNoTemplate as Query
 from psycopg.rows import class_row
 
 from exporter.address import Address
-from exporter.errors import ExporterError
+from exporter.errors import ConfigError, ExporterError
 
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # its warnings repeat ours, once per attempt
 
@@ -61,7 +61,8 @@ def reason_of(error: BaseException) -> str:
         return error.reason
     if isinstance(error, psycopg.errors.ConnectionTimeout | psycopg_pool.PoolTimeout | TimeoutError):
         return "timeout"
-    return next((name for name, pattern in _PATTERNS if re.search(pattern, str(error), re.IGNORECASE)), "other")
+    text = re.sub(r'"[^"\n]*"', "", str(error))  # a host may be called tls-db, a role password
+    return next((name for name, pattern in _PATTERNS if re.search(pattern, text, re.IGNORECASE)), "other")
 
 
 def one_line(error: BaseException) -> str:
@@ -167,15 +168,19 @@ class Database:
             def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
                 """Connect, and keep the reason of a failure: the pool's own error says only that time is up."""
                 try:
-                    return super().connect(conninfo, **kwargs)
+                    parameters: dict[str, Any] = {**database.address.parameters(), **kwargs}
+                    return super().connect(conninfo, **parameters)
+                except ConfigError as error:  # a file of the address is there no longer
+                    database.fail(Unreachable("other", str(error)))
+                    raise
                 except psycopg.Error as error:
-                    database.failure = Unreachable(reason_of(error), f"{database.address}: {one_line(error)}")
+                    database.fail(Unreachable(reason_of(error), f"{database.address}: {one_line(error)}"))
                     raise
 
         self.pool: psycopg_pool.ConnectionPool[Connection] = psycopg_pool.ConnectionPool(
             "",
             connection_class=Recording,
-            kwargs=lambda: {**self.address.parameters(), "autocommit": True},
+            kwargs={"autocommit": True},
             min_size=0,
             max_size=2,
             num_workers=2,
@@ -184,6 +189,10 @@ class Database:
             open=True,
             name="database",
         )
+
+    def fail(self, failure: Unreachable) -> None:
+        """An attempt to connect failed; it is tried again in the background, but known at once."""
+        self.failure, self.reason = failure, failure.reason
 
     def lease(self) -> Lease:
         """One of the sessions, to be kept."""
@@ -235,7 +244,9 @@ class Lease:
             self.give_up()
             self._database.reason = reason_of(error)
             raise Unreachable(self._database.reason, f"{self._database.address}: {one_line(error)}") from None
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Unreachable):
+                self._database.reason = error.reason
             if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 self.give_up()
             raise
