@@ -3,7 +3,8 @@
 - `config/alerts.yaml`: rules for a Prometheus server;
 - `config/alerts_test.yaml`: their unit tests, for promtool;
 - `helm/river-exporter/files/alerts.yaml`: the same rules with `${Alert.threshold}`, `${runbooks}` and `${grafana}` left
-  in place, for the chart to replace; `alert-thresholds.yaml` beside it has the defaults.
+  in place, for the chart to replace; `alert-thresholds.yaml` beside it has the defaults, and `alertmanager.yaml` is a
+  copy of config/alertmanager.yaml, as a chart can read no file outside its folder.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from alerts.source import Source, load
 
 ROOT = Path(__file__).parent.parent
 CHART = Path("helm/river-exporter/files")
+ROUTES = ROOT / "config/alertmanager.yaml"
 
 
 def outputs(source: Source) -> Mapping[Path, str]:
@@ -27,6 +29,7 @@ def outputs(source: Source) -> Mapping[Path, str]:
         Path("config/alerts_test.yaml"): cases.render(source),
         CHART / "alerts.yaml": render.rules(source, render.placeholders(source)),
         CHART / "alert-thresholds.yaml": render.thresholds(source),
+        CHART / "alertmanager.yaml": ROUTES.read_text(encoding="utf-8"),
     }
 
 
