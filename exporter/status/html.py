@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
@@ -62,9 +63,14 @@ def _state(view: View) -> str:
     return (
         f'<section id="state" class="{view.level}" data-live aria-label="State">'
         f'<p class="level"><span aria-hidden="true">{_MARKS[view.level]}</span> <strong>{view.level}</strong></p>'
-        f"<p>{escape(view.text)}</p></section>"
+        f"<p>{_unbroken(escape(view.text))}</p></section>"
         f'<p id="spoken" class="spoken" role="status" data-live>{view.level}</p>'
     )
+
+
+def _unbroken(text: str) -> str:
+    """Text whose numbers stay on the line of their unit."""
+    return re.sub(r"(\d) (?=(?:s|ms|µs|min|h|d|%)\b|%)", "\\1&nbsp;", text)
 
 
 def _rivers(view: View) -> str:
@@ -99,7 +105,7 @@ def _legend(view: View, river: RiverView) -> str:
         leads = ", leading" if cause == river.cause else ""
         items.append(f'<li><span class="key {cause}"></span><b>{cause}</b> {value}{leads}{by}</li>')
     ended = sum(river.timeouts.values())
-    timeouts = f"{count(ended, 'attempt')} seen to time out since the exporter started."
+    timeouts = f"{count(ended, 'attempt') if ended else 'No attempt'} seen to time out since the exporter started."
     return (
         f'<ul class="legend">{"".join(items)}</ul>'
         f'<p class="by">The worst attempt of the last {seconds(view.window)}. {timeouts}</p>'

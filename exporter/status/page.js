@@ -5,6 +5,8 @@
   const parts = () => document.querySelectorAll("[data-live]");
   parts().forEach((part) => last.set(part.id, part.innerHTML));
   let paused = false, lost = 0;
+  const at = (page) => page.getElementById("fresh").textContent.split(";")[0];
+  fresh.textContent = at(document);
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Pause";
@@ -34,7 +36,7 @@
       }
     });
     document.title = page.title;
-    fresh.textContent = page.getElementById("fresh").textContent.split(";")[0];
+    fresh.textContent = at(page);
   };
   const refresh = async () => {
     if (!paused && !document.hidden) {

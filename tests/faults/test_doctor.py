@@ -12,7 +12,7 @@ from exporter.demo.faults import FAULTS, Environment
 from exporter.demo.pgbouncer import PgBouncer
 from exporter.demo.process import wait_for
 from exporter.demo.proxy import TcpProxy
-from exporter.demo.river import River
+from exporter.demo.river import Load, River
 from tests.conftest import PASSWORD, ROLE, Database, StartRiver
 from tests.integration.test_doctor import LONGEST, completed, configuration, found
 
@@ -29,7 +29,7 @@ EXPECTED: dict[str, tuple[str, str, float | None]] = {
     "black-hole": ("network-connect", "way between", None),
     "accept-then-stall": ("network-connect", "way between", None),
     "refuse": ("network-connect", "way between", None),
-    "slow-statement": ("budget", "completing-statement", 7.0),
+    "slow-statement": ("triggers", "DISABLE TRIGGER", 7.0),
     "slow-trigger": ("triggers", "DISABLE TRIGGER", 7.0),
     "missing-index": ("indexes", "CREATE INDEX", 100_000.0),
     "bloat": ("dead-rows", "VACUUM", 100_000.0),
@@ -37,6 +37,9 @@ EXPECTED: dict[str, tuple[str, str, float | None]] = {
     "checkpoint-storm": ("checkpoints", "max_wal_size", None),
 }
 """Fault, the check that names it, a word of the remedy, and the intensity if not the strongest."""
+
+LOADS: dict[str, Load] = {"pool-held": {"workers": 20, "pool": 10}}
+"""What River does where a fault needs another load than one that works well."""
 
 APART = {"pgbouncer-exhausted"}
 """Faults with a test of their own."""
@@ -50,9 +53,10 @@ def proxy(database: Database) -> Iterator[TcpProxy]:
 
 
 @pytest.fixture
-def worker(river: StartRiver, database: Database, proxy: TcpProxy) -> River:
+def worker(fault: str, river: StartRiver, database: Database, proxy: TcpProxy) -> River:
     """Return a River that works well behind the proxy."""
-    worker = river(proxy.url(database.superuser_url), rate=50, job_seconds=0.1, workers=8, pool=16)
+    load = LOADS.get(fault, {"workers": 8, "pool": 16})
+    worker = river(proxy.url(database.superuser_url), rate=50, job_seconds=0.1, **load)
     wait_for(lambda: completed(database) > 20, 30, "jobs to complete")
     return worker
 

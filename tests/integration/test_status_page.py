@@ -42,7 +42,7 @@ class Visit:
 
     def text(self, part: str = "main") -> str:
         """What stands in a part of the page now."""
-        return self.page.locator(part).inner_text()
+        return self.page.locator(part).inner_text().replace("\N{NO-BREAK SPACE}", " ")
 
     def shows(self, words: str, part: str = "main", within: float = 20) -> None:
         """Wait until the page, refreshing itself, shows these words."""

@@ -1,0 +1,71 @@
+"""The guides name things that exist: files, metrics, keys, flags; and show the code that is compiled."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.catalog import catalog
+from exporter.config import keys
+from exporter.doctor.run import checks
+
+ROOT = Path(__file__).parents[2]
+
+OWN = ("budget.md", "database-role.md", "doctor.md", "faq.md", "pgbouncer.md", "pool-statistics.md")
+FOREIGN = {
+    "river_job", "river_leader", "river_queue", "river_client", "river_client_queue", "river_migration",
+    "river_exporter",
+}  # fmt: skip
+"""Words that begin like a metric and are tables of River's, or the role."""
+
+
+@pytest.fixture(params=OWN)
+def guide(request: pytest.FixtureRequest) -> str:
+    """Return each guide's text."""
+    name: str = request.param
+    return (ROOT / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize("path", [ROOT / "docs" / name for name in OWN], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every link into the repository."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
+
+
+def test_metrics_exist(guide: str) -> None:
+    """Every name that begins with river_ is one of a metric, or of a table of River's."""
+    names = set(re.findall(r"\briver_[a-z_]+[a-z]\b", guide)) - FOREIGN
+    known = {name for name, _ in ((metric.name, owners) for metric, owners in catalog().values())}
+    assert {name for name in names if name not in known and not name.startswith("river_job_")} == set()
+
+
+def test_configuration_shown_has_only_known_keys(guide: str) -> None:
+    """Blocks of YAML are parts of a configuration file."""
+    for block in re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL):
+        for section, values in yaml.safe_load(block).items():
+            assert {f"{section}.{name}" for name in values} <= set(keys())
+
+
+def test_checks_named_in_guides_exist(guide: str) -> None:
+    """`doctor` (check `x`) names a check there is."""
+    names = {check.name for _, group in checks() for check in group}
+    named = {
+        name
+        for words in re.findall(r"checks?(?: are)? (`[^.)|]*`)", guide)
+        for name in re.findall(r"`([a-z-]+)`", words)
+    }
+    assert named <= names
+
+
+def test_go_shown_is_the_code_that_is_compiled() -> None:
+    """Each block stands in a file under tests/pool_snippets, word by word."""
+    text = (ROOT / "docs" / "pool-statistics.md").read_text()
+    blocks = re.findall(r"<!-- (\S+) -->\n```go\n(.*?)```", text, flags=re.DOTALL)
+    assert len(blocks) == len(re.findall("```go", text)) == 3
+    for path, block in blocks:
+        assert (ROOT / path).read_text() == block
