@@ -139,7 +139,8 @@ def test_one_connection_left_is_enough(database: Database, environment: Environm
 def test_pgbouncer_without_server_connections(database: Database, river: StartRiver, exec_mode: str) -> None:
     """With all of PgBouncer's server connections held completion stops, nothing shows, and attempts die."""
     with PgBouncer(database.server, database.name, pool_size=5) as pgbouncer:
-        worker = river(pgbouncer.url(), exec_mode=exec_mode, poll_only=True)
+        # Long enough that some still run when the last connection has gone, and need completing then.
+        worker = river(pgbouncer.url(), exec_mode=exec_mode, poll_only=True, job_seconds=2, rate=10)
         completes(database, jobs=20)
         with FAULTS["pgbouncer-exhausted"](Environment(database.superuser_url, worker, pgbouncer=pgbouncer)):
             stalls(database)
