@@ -6,7 +6,19 @@ from dashboards import style
 from dashboards.frame import column, line
 from dashboards.frame import dashboard as frame
 from dashboards.panels import gauges, number, plot, states
-from dashboards.queries import Query, highest, increase, queue, rate, river, top_gauge, top_rate, total, worst
+from dashboards.queries import (
+    Query,
+    all_queues,
+    highest,
+    increase,
+    queue,
+    rate,
+    river,
+    top_gauge,
+    top_rate,
+    total,
+    worst,
+)
 
 DISCARDED = river("river_jobs_finished_total", 'state="discarded"')
 
@@ -132,7 +144,7 @@ def _states() -> model.Panel:
         "Jobs by state",
         "States that a job can leave; finished jobs are not counted here, which would cost as much as there are (on a "
         "logarithmic scale).",
-        Query(total(queue("river_jobs"), "state", over=("queue",)), "{{state}}"),
+        Query(all_queues(queue("river_jobs"), "state"), "{{state}}"),
         unit=style.COUNT,
         colours=style.JOB_STATES,
         logarithmic=True,
