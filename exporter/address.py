@@ -124,11 +124,13 @@ def addresses(config: Config, environment: Mapping[str, str]) -> tuple[Address, 
     if not given(config, environment):
         raise ConfigError(MISSING)
     timeout = str(max(2, round(config.database.connect_timeout)))
-    common = {"connect_timeout": timeout, "application_name": APPLICATION}
+    own = {"connect_timeout": timeout}
+    common = {**own, "application_name": APPLICATION}
     database = Address("database", config.database, fallback, {**common, "options": _settings(config)})
     own_river = config.river.url or config.river.url_file
-    river = Address("river", config.river, None, common) if own_river else None
-    # through River's address nothing but SELECT 1 is sent: no options, which PgBouncer would refuse or keep
+    # through River's address nothing but SELECT 1 is sent: no options and no name of ours, which PgBouncer would refuse
+    # or leave on its server connection
+    river = Address("river", config.river, None, own) if own_river else None
     river = river or Address("database", config.database, fallback, common)
     own_pgbouncer = config.pgbouncer.url or config.pgbouncer.url_file
     pgbouncer = Address("pgbouncer", config.pgbouncer, None, common) if own_pgbouncer else None

@@ -53,7 +53,7 @@ class Probe:
         """Replace the connection by a new one.
 
         Returns:
-            Seconds per phase; `tls` only where there was one.
+            Seconds per phase; `tls` only where it was asked for, be it refused.
 
         Raises:
             Unreachable: it could not be had, or not within the deadline.

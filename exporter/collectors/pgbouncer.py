@@ -39,6 +39,7 @@ class PgbouncerCollector(Collector):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._connection: Connection | None = None
+        self._address = context.pgbouncer
         self._longest = Peak(float(context.config.window))
         self._said: Wait | None = None
         context.waits[SOURCE] = self.wait
@@ -82,6 +83,9 @@ class PgbouncerCollector(Collector):
             connection.close()
 
     def _ask(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        if self.context.pgbouncer is not self._address:  # after a reload
+            self.close()
+            self._address = self.context.pgbouncer
         if self._connection is None and self.context.pgbouncer is not None:
             parameters = {"dbname": "pgbouncer", **self.context.pgbouncer.parameters()}
             self._connection = Connection.connect(

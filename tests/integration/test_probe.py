@@ -1,0 +1,202 @@
+"""The probe: the network as River has it, what hangs counted while it hangs, and nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from exporter.address import addresses
+from exporter.budget import Wait
+from exporter.collectors.pgbouncer import PgbouncerCollector
+from exporter.config import load
+from exporter.demo.pgbouncer import PgBouncer
+from exporter.demo.process import wait_for
+from exporter.demo.proxy import TcpProxy
+from tests.collecting import Exporter
+from tests.conftest import PASSWORD, ROLE, Database
+
+
+@pytest.fixture
+def proxy(database: Database) -> Iterator[TcpProxy]:
+    """Yield a proxy before the test's PostgreSQL."""
+    with TcpProxy(database.server.host, database.server.port) as started:
+        yield started
+
+
+@pytest.fixture
+def exporter(database: Database, proxy: TcpProxy) -> Iterator[Exporter]:
+    """Yield an exporter whose probe goes through the proxy, like River; an answer may take one second."""
+    url = proxy.url(database.exporter_url)
+    with Exporter(database.exporter_url, RIVER_EXPORTER_RIVER_URL=url, RIVER_EXPORTER_RIVER_TIMEOUT="1s") as entered:
+        yield entered
+        entered.collector("probe").close()
+
+
+def network(exporter: Exporter) -> Wait:
+    """What the budget is told of the network at this moment."""
+    found = exporter.context.waits["network"](exporter.context.clock())
+    assert found is not None
+    return found
+
+
+@contextmanager
+def asking(exporter: Exporter) -> Iterator[threading.Thread]:
+    """Let the probe ask in a thread, as its lane does."""
+    thread = threading.Thread(target=exporter.run, args=("probe",))
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.join()
+
+
+def test_connections_and_round_trips_are_timed(exporter: Exporter) -> None:
+    """The first question is a new connection, with a phase each; the next one uses the standing one."""
+    exporter.run("probe")
+    found = exporter.run("probe")
+    assert found["river_probe_connect_seconds_count"][()] == 1
+    assert found["river_probe_roundtrip_seconds_count"][()] == 1
+    assert found["river_exporter_acquire_seconds_count"][()] == 2
+    assert {phase for (phase,) in found["river_probe_phase_seconds"]} == {"tcp", "tls", "login", "query"}
+    assert network(exporter).done < 0.5
+    assert set(found["river_probe_failures_total"].values()) == {0}
+
+
+def test_a_delay_is_felt_by_the_round_trip(exporter: Exporter, proxy: TcpProxy) -> None:
+    """Of 0.4 s, on the standing connection; a proxy accepts TCP at once and delays what follows."""
+    exporter.run("probe")
+    proxy.delay_seconds = 0.4
+    exporter.run("probe")
+    assert 0.4 <= network(exporter).done < 1.5
+    exporter.collector("probe").close()
+    phases = exporter.run("probe")["river_probe_phase_seconds"]
+    assert phases["tcp",] < 0.3
+    assert phases["login",] >= 0.4
+
+
+@pytest.mark.parametrize("fault", ["black_hole", "accept_then_stall"])
+@pytest.mark.parametrize("standing", [True, False])
+def test_what_hangs_counts_while_it_hangs(exporter: Exporter, proxy: TcpProxy, fault: str, standing: bool) -> None:
+    """It does not wait for its own time-out to say so, and goes on over the next tries until an answer comes."""
+    if standing:
+        exporter.run("probe")
+    getattr(proxy, fault)()
+    with asking(exporter) as thread:
+        wait_for(lambda: network(exporter).now > 0.5, 10, "the wait to be counted", interval=0.02)
+        assert thread.is_alive()
+    found = exporter.run("probe")
+    assert found["river_probe_failures_total"]["timeout",] == 2
+    assert network(exporter).now > 1.7  # two tries of a second are one wait
+    proxy.heal()
+    exporter.run("probe")
+    assert network(exporter).now == 0
+
+
+def test_a_refused_connection_is_no_wait(exporter: Exporter, proxy: TcpProxy) -> None:
+    """Whoever is told no at once does not wait; the failure is counted by its reason."""
+    exporter.run("probe")
+    proxy.refuse()
+    exporter.run("probe")
+    found = exporter.run("probe")["river_probe_failures_total"]
+    assert found["refused",] >= 1
+    said = exporter.context.waits["network"](exporter.context.clock())
+    assert said is None or said.now == 0
+    proxy.heal()
+    exporter.run("probe")
+    assert network(exporter).done < 0.5
+
+
+@pytest.fixture
+def pgbouncer(database: Database) -> Iterator[PgBouncer]:
+    """Yield a PgBouncer in transaction mode with one server connection per user."""
+    with PgBouncer(database.server, database.name, {ROLE: PASSWORD}, pool_size=1) as started:
+        yield started
+
+
+SETTINGS = "SELECT name, setting FROM pg_settings WHERE source NOT IN ('default', 'configuration file', 'override')"
+LEFT = "SELECT count(*) FROM pg_prepared_statements"
+
+
+def state(url: str) -> tuple[object, ...]:
+    """What a client of a pooler finds on the server connection it is lent: the pid, settings and statements."""
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None, application_name="") as client:
+        pid = client.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+        settings = sorted(client.execute(SETTINGS, prepare=False).fetchall())
+        return pid, settings, client.execute(LEFT, prepare=False).fetchone()
+
+
+def test_nothing_stays_on_a_pooler_s_server_connection(database: Database, pgbouncer: PgBouncer) -> None:
+    """No setting, no prepared statement, no name: the next client finds it as it was."""
+    url = pgbouncer.url(ROLE)
+    before = state(url)
+    with Exporter(database.exporter_url, RIVER_EXPORTER_RIVER_URL=url) as exporter:
+        for _ in range(12):
+            exporter.run("probe")
+        exporter.collector("probe").close()
+        found = exporter.run("probe")
+        assert set(found["river_probe_failures_total"].values()) == {0}
+        exporter.collector("probe").close()
+    assert state(url) == before
+
+
+def test_an_exhausted_pooler_is_told_from_a_dead_network(database: Database, pgbouncer: PgBouncer) -> None:
+    """The pooler answers while its question waits for a server connection; its console says who waits and how long."""
+    url = pgbouncer.url()  # River's user is another than ours, and so is its pool
+    settings = {
+        "RIVER_EXPORTER_RIVER_URL": url,
+        "RIVER_EXPORTER_RIVER_TIMEOUT": "3s",
+        "RIVER_EXPORTER_PGBOUNCER_URL": pgbouncer.console_url,
+    }
+    with Exporter(database.exporter_url, **settings) as exporter:
+        exporter.run("probe")
+        found = exporter.run("pgbouncer")
+        assert found["river_pool_max_connections"]["pgbouncer",] == 1
+        assert found["river_pool_clients_waiting"]["pgbouncer",] == 0
+        with psycopg.connect(url, prepare_threshold=None) as holder:
+            holder.execute("SELECT 1")
+            with asking(exporter):
+                wait_for(
+                    lambda: exporter.run("pgbouncer")["river_pgbouncer_maxwait_seconds"][()] > 1.5,
+                    10,
+                    "a client to wait",
+                )
+                found = exporter.run("pgbouncer")
+                assert found["river_pool_clients_waiting"]["pgbouncer",] == 1
+                assert found["river_pool_free_ratio"]["pgbouncer",] == 0
+                said = exporter.context.waits["pgbouncer"](exporter.context.clock())
+                assert said is not None
+                assert said.now > 1.5
+                assert network(exporter).now < 1.5
+        wait_for(
+            lambda: exporter.run("pgbouncer")["river_pool_clients_waiting"]["pgbouncer",] == 0, 10, "it to be free"
+        )
+        exporter.collector("pgbouncer").close()
+        exporter.collector("probe").close()
+
+
+def test_the_console_is_asked_anew_after_a_restart_and_at_another_address(
+    database: Database, pgbouncer: PgBouncer
+) -> None:
+    """A lost connection is made again; a reload's new address is used at once."""
+    with Exporter(database.exporter_url, RIVER_EXPORTER_PGBOUNCER_URL=pgbouncer.console_url) as exporter:
+        exporter.run("pgbouncer")
+        with PgBouncer(database.server, database.name, pool_size=7) as other:
+            environment = {"DATABASE_URL": database.exporter_url, "RIVER_EXPORTER_PGBOUNCER_URL": other.console_url}
+            exporter.context.config = load(None, environment)
+            _, _, exporter.context.pgbouncer = addresses(exporter.context.config, environment)
+            collector = exporter.collector("pgbouncer")
+            assert isinstance(collector, PgbouncerCollector)
+            exporter.run("pgbouncer")
+            assert collector._connection is not None
+            assert collector._connection.info.port == other.port
+        with pytest.raises(Exception, match=r"connection"):
+            exporter.run("pgbouncer")
+        began = time.monotonic()
+        with pytest.raises(Exception, match="refused"):
+            exporter.run("pgbouncer")
+        assert time.monotonic() - began < 3
