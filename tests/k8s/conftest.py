@@ -16,29 +16,33 @@ TEMPLATE = "river_template"
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Build the exporter's image and that of a River worker."""
-    folder = tmp_path_factory.mktemp("images")
-    sources = image_tools.copy_sources(tmp_path_factory.mktemp("sources"))
-    exporter = image_tools.archive(image_tools.build_image(sources=sources), folder)
-    worker = image_tools.static_image(image_tools.RIVER, river.binary(), folder)
-    return [exporter, worker]
-
-
-@pytest.fixture(scope="session")
-def cluster(images: list[Path]) -> Iterator[Cluster]:
-    """Yield a cluster with the images and the Prometheus operator's definitions, and be in its network meanwhile."""
-    with Cluster(images) as running, running.network():
-        for file in sorted(helm.operator_definitions().glob("*.yaml")):
+def cluster() -> Iterator[Cluster]:
+    """Yield a cluster with the definitions of the two operators' objects, and be in its network meanwhile."""
+    definitions = [
+        *sorted(helm.operator_definitions().glob("*.yaml")),
+        Path(__file__).parent / "grafana_dashboards.yaml",
+    ]
+    with Cluster() as running, running.network():
+        for file in definitions:
             running.kubectl("create", "-f", file)
-        running.kubectl("create", "-f", Path(__file__).parent / "grafana_dashboards.yaml")
         yield running
 
 
 @pytest.fixture(scope="session")
-def server(cluster: Cluster) -> Iterator[Postgres]:
+def images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Build the exporter's image and that of a River worker, and bring them into the cluster."""
+    folder = tmp_path_factory.mktemp("images")
+    with cluster.outside():
+        sources = image_tools.copy_sources(tmp_path_factory.mktemp("sources"))
+        exporter = image_tools.archive(image_tools.build_image(sources=sources), folder)
+        worker = image_tools.static_image(image_tools.RIVER, river.binary(), folder)
+    cluster.load(exporter, worker)
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster, images: None) -> Iterator[Postgres]:
     """Yield a PostgreSQL that pods reach at the node's address."""
-    assert cluster is not None  # its network must be entered first
+    del cluster, images  # they come first: this process is in the cluster's network then
     with Postgres(18, {"listen_addresses": "*", "max_connections": 200}) as postgres:
         with (postgres.data / "pg_hba.conf").open("a") as file:
             file.write("host all all 10.0.0.0/8 scram-sha-256\n")

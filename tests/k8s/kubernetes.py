@@ -4,7 +4,7 @@ import ctypes
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -28,22 +28,18 @@ class KubectlFailed(Exception):  # noqa: N818 - reads as what a test is told
 
 
 class Cluster:
-    """A running cluster; a context manager.
+    """A running cluster without images; a context manager."""
 
-    Args:
-        images: docker-archives to import.
-    """
-
-    def __init__(self, images: Sequence[Path] = ()) -> None:
-        self._images = images
+    def __init__(self) -> None:
         self._state = temporary_folder("k8s")
+        self._machine = Path("/proc/thread-self/ns/net").open()  # noqa: SIM115 - kept as long as the cluster is
         self._environment = {**os.environ, "CLUSTER_STATE": str(self._state)}
         self.kubeconfig = self._state / "admin.kubeconfig"
         self._kubectl = cache_dir() / "one-node-kubernetes" / "bin" / "kubectl"
 
     def __enter__(self) -> "Cluster":
         try:
-            self._cluster("up", *map(str, self._images))
+            self._cluster("up")
         except BaseException:
             self._cluster("down")
             raise
@@ -52,13 +48,14 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._cluster("down")
         remove_folder(self._state)
+        self._machine.close()
 
     def _cluster(self, *words: str) -> None:
         """Run the tool, its progress shown; raises CalledProcessError when it fails."""
         subprocess.run([CLUSTER, *words], env=self._environment, stdout=2, check=True)
 
     def load(self, *images: Path) -> None:
-        """Import further images."""
+        """Import images, docker-archives."""
         self._cluster("import", *map(str, images))
 
     @contextmanager
@@ -68,12 +65,14 @@ class Cluster:
         Linux keeps a network namespace for each thread (setns(2)).
         """
         pid = (self._state / "init.pid").read_text().strip()
-        with Path("/proc/thread-self/ns/net").open() as own, Path(f"/proc/{pid}/ns/net").open() as theirs:
-            _enter(theirs.fileno())
-            try:
-                yield
-            finally:
-                _enter(own.fileno())
+        with _inside(Path(f"/proc/{pid}/ns/net")):
+            yield
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Put this thread back into the machine's network for a while, which leads to package registries."""
+        with _inside(Path(f"/proc/self/fd/{self._machine.fileno()}")):
+            yield
 
     def kubectl(self, *words: str | Path, stdin: str | None = None, warnings: bool = False) -> str:
         """Run kubectl as cluster-admin, inside `network`, and return its stdout.
@@ -134,6 +133,17 @@ class Cluster:
     def logs(self, namespace: str, *words: str) -> str:
         """Return the log of a container."""
         return self.kubectl("logs", "-n", namespace, *words)
+
+
+@contextmanager
+def _inside(network: Path) -> Iterator[None]:
+    """Be in a network namespace for a while."""
+    with Path("/proc/thread-self/ns/net").open() as own, network.open() as other:
+        _enter(other.fileno())
+        try:
+            yield
+        finally:
+            _enter(own.fileno())
 
 
 def _enter(descriptor: int) -> None:
