@@ -4,7 +4,9 @@
 properties it doesn't know. Overrides, which Grafana types as anything, are checked by `override_errors`.
 """
 
+import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -37,17 +39,10 @@ def schema(version: Version) -> dict[str, Any]:
     Raises:
         PartMissing: npm's packages can't be had, or the types don't fit `dashboard.ts`.
     """
-    folder = fetch(f"grafana-schema-{version}", lambda folder: _install(folder, version))
-    (folder / "dashboard.ts").write_text(_source(version))
-    generator = folder / "node_modules/ts-json-schema-generator/bin/ts-json-schema-generator.js"
-    options = ["--tsconfig", "tsconfig.json", "--path", "dashboard.ts", "--type", "Dashboard"]
-    text = run(
-        ["node", generator, *options, "--no-type-check", "--expose", "none", "--no-top-ref"],
-        f"JSON schema of Grafana {version}",
-        REMEDY,
-        cwd=folder,
-    )
-    made: dict[str, Any] = json.loads(text)
+    source = _source(version)
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    folder = fetch(f"grafana-schema-{version}-{digest}", lambda folder: _make(folder, version, source))
+    made: dict[str, Any] = json.loads((folder / "schema.json").read_text())
     return made
 
 
@@ -103,13 +98,21 @@ def _open(part: Any) -> Any:
     return [_open(each) for each in part] if isinstance(part, list) else part
 
 
-def _install(folder: Path, version: Version) -> None:
+def _make(folder: Path, version: Version, source: str) -> None:
+    """Install npm's packages and keep what the generator makes of them."""
     (folder / "package.json").write_text('{"private": true}')
     options = {"strict": True, "skipLibCheck": True, "module": "esnext", "moduleResolution": "node", "types": []}
     (folder / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "files": ["dashboard.ts"]}))
+    (folder / "dashboard.ts").write_text(source)
     quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--omit=optional"]
     packages = [GENERATOR, f"@grafana/schema@{version}"]
     run(["npm", "install", *quiet, *packages], f"types of Grafana {version}", REMEDY, cwd=folder)
+    generator = folder / "node_modules/ts-json-schema-generator/bin/ts-json-schema-generator.js"
+    chosen = ["--tsconfig", "tsconfig.json", "--path", "dashboard.ts", "--type", "Dashboard"]
+    plain = ["--no-type-check", "--expose", "none", "--no-top-ref"]
+    text = run(["node", generator, *chosen, *plain], f"JSON schema of Grafana {version}", REMEDY, cwd=folder)
+    (folder / "schema.json").write_text(text)
+    shutil.rmtree(folder / "node_modules")
 
 
 def _source(version: Version) -> str:
