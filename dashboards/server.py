@@ -1,0 +1,128 @@
+"""Panels about the server: storage, replication, connections."""
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards import style
+from dashboards.panels import plot
+from dashboards.queries import Query, rate, ratio, server, worst
+
+
+def wal() -> model.Panel:
+    """Make the panel *WAL and temporary files*."""
+    return plot(
+        "WAL and temporary files",
+        "Bytes written to the log by every database of the server, and to temporary files by this one: a sort or a "
+        "hash that did not fit in work_mem.",
+        Query(worst(rate(server("river_server_wal_bytes_total"))), "WAL"),
+        Query(worst(rate(server("river_server_temp_bytes_total"))), "temporary files"),
+        unit=style.BYTES_PER_SECOND,
+        colours={"WAL": style.SERIES[0], "temporary files": style.SERIES[1]},
+    )
+
+
+def wal_time() -> model.Panel:
+    """Make the panel *Time in WAL and checkpoints*."""
+    return plot(
+        "Time in WAL and checkpoints",
+        "Seconds per second; that of WAL needs track_wal_io_timing. A checkpoint's writes are spread out, its syncs "
+        "hold up commits.",
+        Query(worst(rate(server("river_server_wal_write_seconds_total")), "phase"), "WAL {{phase}}"),
+        Query(worst(rate(server("river_server_checkpoint_seconds_total")), "phase"), "checkpoint {{phase}}"),
+        unit=style.SECONDS,
+    )
+
+
+def checkpoints() -> model.Panel:
+    """Make the panel *Checkpoints*."""
+    begun = f"increase({server('river_server_checkpoints_total')}[$__rate_interval])"
+    full = f"increase({server('river_server_wal_buffers_full_total')}[$__rate_interval])"
+    return plot(
+        "Checkpoints",
+        "By what began them, in each step: requested ones come when max_wal_size is too small. And how often WAL had "
+        "to be written early because wal_buffers were full.",
+        Query(worst(begun, "type"), "{{type}}"),
+        Query(worst(full), "WAL buffers full"),
+        unit=style.COUNT,
+        colours={"timed": style.SERIES[0], "requested": style.SERIES[1], "WAL buffers full": style.SERIES[3]},
+        bars=True,
+        reach=1,
+    )
+
+
+def io() -> model.Panel:
+    """Make the panel *I/O operations*."""
+    return plot(
+        "I/O operations",
+        "By every backend of the server (PostgreSQL 16 and later).",
+        Query(worst(rate(server("river_server_io_operations_total")), "operation"), "{{operation}}"),
+        unit=style.PER_SECOND,
+        empty="needs PostgreSQL 16",
+    )
+
+
+def io_time() -> model.Panel:
+    """Make the panel *Time per I/O operation*."""
+    return plot(
+        "Time per I/O operation",
+        "Needs track_io_timing (PostgreSQL 16 and later). An fsync of 100 ms is a commit of 100 ms.",
+        Query(
+            worst(
+                ratio(rate(server("river_server_io_seconds_total")), rate(server("river_server_io_operations_total"))),
+                "operation",
+            ),
+            "{{operation}}",
+        ),
+        unit=style.SECONDS,
+        empty="needs track_io_timing and PostgreSQL 16",
+    )
+
+
+def standbys() -> model.Panel:
+    """Make the panel *Synchronous standbys*."""
+    return plot(
+        "Synchronous standbys",
+        "Fewer connected than required: every commit waits.",
+        Query(worst(server("river_server_synchronous_standbys"), "state"), "{{state}}"),
+        unit=style.COUNT,
+        colours={"required": style.CRITICAL, "connected": style.GOOD},
+        reach=1,
+    )
+
+
+def standby_lag() -> model.Panel:
+    """Make the panel *Lag of standbys*."""
+    return plot(
+        "Lag of standbys",
+        "The slowest standby; flush is what a commit waits for under synchronous_commit = on.",
+        Query(worst(server("river_standby_lag_seconds"), "phase"), "{{phase}}"),
+        unit=style.SECONDS,
+        empty="no standby",
+    )
+
+
+def connections() -> model.Panel:
+    """Make the panel *Connections*."""
+    return plot(
+        "Connections",
+        "Of all clients, against max_connections.",
+        Query(worst(server("river_server_connections")), "connections"),
+        Query(worst(server("river_server_max_connections")), "max"),
+        unit=style.COUNT,
+        colours={"connections": style.SERIES[0], "max": style.CRITICAL},
+    )
+
+
+def trouble() -> model.Panel:
+    """Make the panel *Temporary files and deadlocks*."""
+    files = f"increase({server('river_server_temp_files_total')}[$__rate_interval])"
+    deadlocks = f"increase({server('river_server_deadlocks_total')}[$__rate_interval])"
+    return plot(
+        "Temporary files and deadlocks",
+        "How many in each step, in the whole database.",
+        Query(worst(files), "temporary files"),
+        Query(worst(deadlocks), "deadlocks"),
+        unit=style.COUNT,
+        colours={"temporary files": style.SERIES[1], "deadlocks": style.SERIES[4]},
+        bars=True,
+        reach=1,
+    )

@@ -1,0 +1,186 @@
+"""Panels about River's statements: what they cost, and what they wait for."""
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards import style
+from dashboards.panels import plot
+from dashboards.queries import Query, best, grown, highest, rate, ratio, river, server, top_rate, total, worst
+
+CALLS = river("river_statement_calls_total")
+TIME = river("river_statement_seconds_total")
+COMPLETING = 'operation=~"JobSet.*|JobCompleteTx"'
+"""Operations that write the end of jobs."""
+
+OPERATIONS = 6
+"""Operations that are drawn by themselves: more is noise."""
+
+
+def _by_operation(expr: str) -> str:
+    """Draw what took most time in the window, operation by operation; no rest, as ratios don't add up."""
+    return best(expr, grown(TIME, "operation"), "operation", OPERATIONS)
+
+
+def calls() -> model.Panel:
+    """Make the panel *Calls*."""
+    calls = total(rate(CALLS), "operation")
+    return plot(
+        "Calls",
+        "River's statements by operation, by the names that River's source gives them.",
+        Query(best(calls, grown(CALLS, "operation"), "operation", OPERATIONS), "{{operation}}"),
+        colours=style.OPERATIONS,
+        unit=style.PER_SECOND,
+    )
+
+
+def time_per_call() -> model.Panel:
+    """Make the panel *Time per call*."""
+    return plot(
+        "Time per call",
+        "Mean time of calls that ended, of the operations that take most time (on a logarithmic scale).",
+        Query(_by_operation(ratio(total(rate(TIME), "operation"), total(rate(CALLS), "operation"))), "{{operation}}"),
+        colours=style.OPERATIONS,
+        unit=style.SECONDS,
+        logarithmic=True,
+    )
+
+
+def busy() -> model.Panel:
+    """Make the panel *Time in statements*."""
+    return plot(
+        "Time in statements",
+        "Seconds of execution per second: 1 is one connection busy all the time.",
+        Query(top_rate(TIME, "operation", OPERATIONS), "{{operation}}"),
+        colours=style.OPERATIONS,
+        unit=style.SECONDS,
+        stack=True,
+    )
+
+
+def blocks_per_job() -> model.Panel:
+    """Make the panel *Blocks per completed job*."""
+    blocks = total(
+        rate(river("river_statement_blocks_total", 'source=~"hit|read"', COMPLETING)), "source", over=("operation",)
+    )
+    done = total(rate(river("river_statement_rows_total", COMPLETING)), over=("operation",))
+    return plot(
+        "Blocks per completed job",
+        "Blocks the completing statement looks at for each row. Steady with a good plan; a jump is a bad plan, and a "
+        "slow rise is bloat.",
+        Query(f"{blocks} / scalar({done} > 0)", "{{source}}"),
+        unit=style.COUNT,
+        colours={"hit": style.SERIES[0], "read": style.SERIES[1]},
+        stack=True,
+        empty="no completion in this window",
+    )
+
+
+def rows_per_call() -> model.Panel:
+    """Make the panel *Rows per call*."""
+    counted = total(rate(river("river_statement_rows_total")), "operation")
+    return plot(
+        "Rows per call",
+        "For the completer: jobs per batch. 5,000 is the most it sends.",
+        Query(_by_operation(ratio(counted, total(rate(CALLS), "operation"))), "{{operation}}"),
+        colours=style.OPERATIONS,
+        unit=style.COUNT,
+    )
+
+
+def reads() -> model.Panel:
+    """Make the panel *Blocks read*."""
+    read = river("river_statement_blocks_total", 'source="read"')
+    ranking = grown(read, "operation", over=("source",))
+    reads = total(rate(read), "operation", over=("source",))
+    return plot(
+        "Blocks read",
+        "Blocks that were not in shared buffers, by the operations that read most. None, once the buffers are warm.",
+        Query(best(reads, ranking, "operation", OPERATIONS), "{{operation}}"),
+        unit=style.PER_SECOND,
+        colours=style.OPERATIONS,
+    )
+
+
+def folded() -> model.Panel:
+    """Make the panel *Statements that are not told apart*."""
+    evicted = worst(rate(server("river_statements_deallocated_total")))
+    folded = worst(rate(server("river_statements_folded_total")), "operation")
+    return plot(
+        "Statements that are not told apart",
+        "Entries that pg_stat_statements evicted (raise pg_stat_statements.max), and statements counted as other.",
+        Query(evicted, "evicted"),
+        Query(folded, "folded into {{operation}}"),
+        unit=style.PER_SECOND,
+    )
+
+
+def waits() -> model.Panel:
+    """Make the panel *What River's sessions do*."""
+    seconds = river("river_session_seconds_total", 'state!="idle"')
+    return plot(
+        "What River's sessions do",
+        "Seconds per second that its sessions spend waiting, by the type of wait; CPU is no wait. Idle sessions are "
+        "left "
+        "out.",
+        Query(
+            f"label_replace({total(rate(seconds), 'wait_event_type', over=('operation', 'state'))}, "
+            '"wait_event_type", "CPU", "wait_event_type", "")',
+            "{{wait_event_type}}",
+        ),
+        unit=style.COUNT,
+        stack=True,
+        colours={
+            "CPU": style.CAUSES["execution"],
+            "Lock": style.CAUSES["lock"],
+            "LWLock": style.SERIES[6],
+            "IO": style.CAUSES["storage"],
+            "IPC": style.SERIES[7],
+            "Client": style.CAUSES["network"],
+            "Timeout": style.QUIET,
+        },
+        empty="River's sessions were idle",
+    )
+
+
+def sessions() -> model.Panel:
+    """Make the panel *River's sessions*."""
+    return plot(
+        "River's sessions",
+        "By state, as last sampled. Many idle in a transaction are connections that nobody else can use.",
+        Query(total(river("river_sessions"), "state"), "{{state}}"),
+        unit=style.COUNT,
+        stack=True,
+        colours={
+            "idle": style.POOL_STATES["idle"],
+            "active": style.BLOCKERS["active"],
+            "idle in transaction": style.BLOCKERS["idle_in_transaction"],
+            "idle in transaction (aborted)": style.SERIES[7],
+            "fastpath function call": style.SERIES[5],
+        },
+    )
+
+
+def lock_waits() -> model.Panel:
+    """Make the panel *Longest wait for a lock*."""
+    return plot(
+        "Longest wait for a lock",
+        "By what stands at the root of the chain of waits.",
+        Query(worst(river("river_lock_wait_seconds"), "blocker"), "{{blocker}}"),
+        unit=style.SECONDS,
+        colours=style.BLOCKERS,
+        bars=True,
+        empty="nothing of River's waits for a lock",
+    )
+
+
+def waiters() -> model.Panel:
+    """Make the panel *Waits for a lock, by operation*."""
+    wait = river("river_lock_wait_seconds")
+    return plot(
+        "Waits for a lock, by operation",
+        "The longest of each operation that waits.",
+        Query(highest(worst(wait, "operation"), wait, "operation", OPERATIONS), "{{operation}}"),
+        unit=style.SECONDS,
+        colours=style.OPERATIONS,
+        bars=True,
+        empty="nothing of River's waits for a lock",
+    )
