@@ -24,7 +24,8 @@ from exporter.demo.river import River, migrate
 from exporter.setup_sql import render
 from tests.bench.chain import Chain, Notification
 from tests.bench.figures import Figure, figure, keep, table
-from tests.bench.hour import Hour, Plan, plan
+from tests.bench.healthy_page import write
+from tests.bench.hour import RATE, Hour, Plan, plan
 from tests.bench.precursor import WARNING
 from tests.bench.scenarios import DATABASE, PASSWORD, ROLE
 
@@ -138,7 +139,7 @@ def hour(seconds: float, *, pool_statistics: bool) -> Iterator[tuple[Hour, Chain
         long_seconds = min(600.0, seconds / 6)
         rescue = f"{long_seconds * 1.5:.0f}s"
         mixed = River(
-            postgres.url(DATABASE), rate=50, job_seconds=0.02, job_seconds_jitter=0.5, long_jobs=0.0005,
+            postgres.url(DATABASE), rate=RATE, job_seconds=0.02, job_seconds_jitter=0.5, long_jobs=0.0005,
             long_job_seconds=long_seconds, fail_jobs=0.02, kinds=2, workers=60, pool=80, rescue_after=rescue,
         )  # fmt: skip
         quick = River(
@@ -230,6 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for breach in record.breaches:
         print(breach)
     keep(figures, RESULTS)
+    if not options.only:
+        write(figures, plan(), options.minutes, arguments if arguments is not None else sys.argv[1:])
     failed = sum(not each.passed for each in figures)
     print(f"{len(figures) - failed} passed, {failed} failed")
     return 1 if failed else 0
