@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ARGS   ?=
+# Test files side by side: most of their time is waiting for real servers.
+JOBS   ?= 4
 
 .DEFAULT_GOAL := help
 
@@ -25,7 +27,7 @@ demo: $(READY) ## A real River and PostgreSQL, faults to provoke, and the export
 
 .PHONY: test
 test: $(READY) ## All tests that fit into a pull request, against real servers
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 .PHONY: test-all
 test-all: $(READY) ## The tests on every Python here, on every PostgreSQL, and the long ones

@@ -1,13 +1,20 @@
--- What a session's transaction has locked, which tells what it has done: a table that is not River's was touched; rows of
--- river_job were changed; some were inserted, for which the sequence was asked; somebody is to be notified.
+-- What a session's transaction has locked, which tells what it has done: a table that is not River's was touched, though
+-- not by a trigger of river_job's, which may touch any; rows of river_job were changed; some were inserted, for which the
+-- sequence was asked; somebody is to be notified.
 select
     coalesce(bool_or(
         c.relkind in ('r', 'p')
         and c.relname not like 'river\_%%'
         and n.nspname not in ('pg_catalog', 'pg_toast', 'information_schema')
-    ), false) as "foreign",
+    ), false)
+    and not exists (
+        select
+        from pg_catalog.pg_trigger as t
+        join pg_catalog.pg_class as j on j.oid = t.tgrelid
+        where j.relname = 'river_job' and not t.tgisinternal and t.tgenabled <> 'D'
+    ) as "foreign",
     coalesce(bool_or(c.relname = 'river_job' and l.mode = 'RowExclusiveLock'), false) as updates,
-    coalesce(bool_or(c.relkind = 'S'), false) as inserts,
+    coalesce(bool_or(c.relkind = 'S' and c.relname like 'river\_job%%'), false) as inserts,
     coalesce(bool_or(l.locktype = 'object' and l.database = 0), false) as notifies
 from pg_catalog.pg_locks as l
 left join pg_catalog.pg_class as c on c.oid = l.relation and l.database = %(database)s
