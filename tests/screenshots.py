@@ -21,8 +21,12 @@ PHONE = ViewportSize(width=390, height=844)
 
 
 def incident(scene: Stage) -> None:
-    """Four minutes of ups and downs, each provoked for real, so that the chart has something to show."""
-    for fault, intensity, hold, rest in (("slow-trigger", 1.5, 20, 60), ("network-delay", 0.4, 20, 60)):
+    """Seven minutes of ups and downs, each provoked for real, so that the chart has something to show."""
+    for fault, intensity, hold, rest in (
+        ("slow-trigger", 1.5, 20, 110),
+        ("network-delay", 0.4, 20, 110),
+        ("row-lock", 3.0, 16, 110),
+    ):
         say(f"{fault} for {hold} s, then {rest} s of rest")
         with FAULTS[fault](scene.environment, intensity):
             time.sleep(hold)

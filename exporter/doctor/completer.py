@@ -138,7 +138,7 @@ def judge_budget(verdict: Verdict | None, patient: Patient) -> Finding:
     timeout, thresholds = patient.timeout, patient.config.thresholds
     parts = sorted(verdict.seconds.items(), key=lambda item: -item[1])
     evidence = [f"{cause}: {seconds(value)}, by {verdict.sources.get(cause, '?')}" for cause, value in parts if value]
-    leading = verdict.cause or parts[0][0]
+    leading = parts[0][0]
     text = f"the worst attempt seen in {seconds(patient.watched)} used {share(verdict.ratio)} of its {seconds(timeout)}"
     if verdict.cause:
         text += f", most of it for {leading}: {seconds(verdict.seconds[leading])}"

@@ -52,11 +52,16 @@ def sentence(moment: Moment) -> tuple[str, str]:
     )
     if level == "ok":
         return level, f"Completions are on time: {worst}.{scope}"
-    cause = verdict.cause or max(verdict.seconds, key=lambda each: verdict.seconds[each])
+    cause = largest(verdict)
     return level, (
         f"Completions are on time again: {worst}, "
         f"{seconds(verdict.seconds.get(cause, 0.0))} of it {_WORDS[cause]}.{scope}"
     )
+
+
+def largest(verdict: Verdict) -> str:
+    """The cause that took most of the worst attempt; the metric's changes only after some seconds, not to flicker."""
+    return max(verdict.seconds, key=lambda each: verdict.seconds[each])
 
 
 _WORDS = {

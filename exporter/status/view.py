@@ -12,7 +12,7 @@ from exporter.collector import Runner
 from exporter.collectors.target import OPTIONAL, REMEDIES
 from exporter.context import Context
 from exporter.masking import mask
-from exporter.status.sentence import Moment, sentence
+from exporter.status.sentence import Moment, largest, sentence
 from exporter.values import Values
 from exporter.watch import Blocking, Watch
 
@@ -199,7 +199,7 @@ def _river(context: Context, watch: Watch, now: float) -> RiverView:
         level=level,
         text=text,
         ratio=verdict.ratio if verdict else None,
-        cause=verdict.cause if verdict else None,
+        cause=largest(verdict) if verdict and verdict.cause else None,
         seconds=verdict.seconds if verdict else {},
         sources=verdict.sources if verdict else {},
         stall=verdict.stall if verdict else None,

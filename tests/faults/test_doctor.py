@@ -38,8 +38,11 @@ EXPECTED: dict[str, tuple[str, str, float | None]] = {
 }
 """Fault, the check that names it, a word of the remedy, and the intensity if not the strongest."""
 
-LOADS: dict[str, Load] = {"pool-held": {"workers": 20, "pool": 10}}
-"""What River does where a fault needs another load than one that works well."""
+USUAL: Load = {"rate": 50, "job_seconds": 0.1, "workers": 8, "pool": 16}
+"""A River that works well."""
+
+LOADS: dict[str, Load] = {"pool-held": {"rate": 50, "job_seconds": 0.1, "workers": 20, "pool": 10}}
+"""What it does where a fault needs another load."""
 
 APART = {"pgbouncer-exhausted"}
 """Faults with a test of their own."""
@@ -55,8 +58,7 @@ def proxy(database: Database) -> Iterator[TcpProxy]:
 @pytest.fixture
 def worker(fault: str, river: StartRiver, database: Database, proxy: TcpProxy) -> River:
     """Return a River that works well behind the proxy."""
-    load = LOADS.get(fault, {"workers": 8, "pool": 16})
-    worker = river(proxy.url(database.superuser_url), rate=50, job_seconds=0.1, **load)
+    worker = river(proxy.url(database.superuser_url), **LOADS.get(fault, USUAL))
     wait_for(lambda: completed(database) > 20, 30, "jobs to complete")
     return worker
 
