@@ -48,16 +48,16 @@ class Election:
         """
         held = self._held if generation == self._generation else frozenset()
         wanted = sorted(set(schemas) - held)
-        if wanted:
-            rows = session.rows(_Lock, "election", {"class": LOCK_CLASS, "schemas": wanted})
-            held |= {row.schema for row in rows if row.won}
+        # asked also when nothing is wanted: only an answer shows that the session, and with it the lock, is still there
+        rows = session.rows(_Lock, "election", {"class": LOCK_CLASS, "schemas": wanted})
+        held |= {row.schema for row in rows if row.won}
         if gained := held - self._held:
             log.info("elected", extra={"schemas": ",".join(sorted(gained))})
         self._held, self._generation, self._confirmed = held, generation, now
 
     def resign(self) -> None:
-        """The session that held the locks is gone."""
-        self._held = frozenset()
+        """The session that held the locks is gone: who leads now is not known."""
+        self._held, self._confirmed = frozenset(), float("-inf")
 
     def led(self, now: float) -> tuple[str, ...]:
         """The schemas this exporter leads, in order; none when the lock's session has not answered for three ticks."""

@@ -30,9 +30,9 @@ def proxy(database: Database) -> Iterator[TcpProxy]:
 
 @pytest.fixture
 def exporter(database: Database, proxy: TcpProxy) -> Iterator[Exporter]:
-    """Yield an exporter whose probe goes through the proxy, like River; an answer may take one second."""
+    """Yield an exporter whose probe goes through the proxy, like River; an answer may take two seconds."""
     url = proxy.url(database.exporter_url)
-    with Exporter(database.exporter_url, RIVER_EXPORTER_RIVER_URL=url, RIVER_EXPORTER_RIVER_TIMEOUT="1s") as entered:
+    with Exporter(database.exporter_url, RIVER_EXPORTER_RIVER_URL=url, RIVER_EXPORTER_RIVER_TIMEOUT="2s") as entered:
         yield entered
         entered.collector("probe").close()
 
@@ -68,19 +68,20 @@ def test_connections_and_round_trips_are_timed(exporter: Exporter) -> None:
 
 
 def test_a_delay_is_felt_by_the_round_trip(exporter: Exporter, proxy: TcpProxy) -> None:
-    """Of 0.4 s, on the standing connection; a proxy accepts TCP at once and delays what follows."""
+    """Of 0.15 s, on the standing connection; a proxy accepts TCP at once and delays what follows."""
     exporter.run("probe")
-    proxy.delay_seconds = 0.4
+    proxy.delay_seconds = 0.15
     exporter.run("probe")
-    assert 0.4 <= network(exporter).done < 1.5
+    assert 0.15 <= network(exporter).done < 1.5
     exporter.collector("probe").close()
     phases = exporter.run("probe")["river_probe_phase_seconds"]
-    assert phases["tcp",] < 0.3
-    assert phases["login",] >= 0.4
+    assert phases["tcp",] < phases["login",]
+    assert phases["login",] >= 0.3  # of two round trips at the least
 
 
-@pytest.mark.parametrize("fault", ["black_hole", "accept_then_stall"])
-@pytest.mark.parametrize("standing", [True, False])
+@pytest.mark.parametrize(
+    ("fault", "standing"), [("black_hole", True), ("black_hole", False), ("accept_then_stall", False)]
+)
 def test_what_hangs_counts_while_it_hangs(exporter: Exporter, proxy: TcpProxy, fault: str, standing: bool) -> None:
     """It does not wait for its own time-out to say so, and goes on over the next tries until an answer comes."""
     if standing:
@@ -91,7 +92,7 @@ def test_what_hangs_counts_while_it_hangs(exporter: Exporter, proxy: TcpProxy, f
         assert thread.is_alive()
     found = exporter.run("probe")
     assert found["river_probe_failures_total"]["timeout",] == 2
-    assert network(exporter).now > 1.7  # two tries of a second are one wait
+    assert network(exporter).now > 3.5  # two tries of two seconds are one wait
     proxy.heal()
     exporter.run("probe")
     assert network(exporter).now == 0
