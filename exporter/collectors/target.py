@@ -64,6 +64,7 @@ class _Schema:
 
 @dataclass(frozen=True, slots=True)
 class _Capabilities:
+    role: str
     pg_monitor: bool
     statements_schema: str | None
     statements_version: list[int] | None
@@ -105,7 +106,7 @@ class TargetCollector(DatabaseCollector):
             for row in session.rows(_Rights, "target_rights", {"schema": schema, "columns": list(JOB_COLUMNS)})
         ]
         capabilities = {
-            "river_schema": bool(schemas),
+            "river_schema": bool(schemas) and set(self.context.config.river.schemas) <= set(schemas),
             "primary": not server.standby,
             "server_version": server.version >= OLDEST,
             "pg_monitor": able.pg_monitor,
@@ -117,7 +118,7 @@ class TargetCollector(DatabaseCollector):
             known = [right for row in rights if (right := getattr(row, name)) is not None]
             if known or name == "river_job":
                 capabilities[name] = len(rights) == len(schemas) > 0 and all(known)
-        self._tell(capabilities, found)
+        self._tell(able.role, capabilities, found)
         self.context.target = Target(
             schemas=schemas if server.version >= OLDEST else (),
             default=self._default(schemas, found),
@@ -149,14 +150,16 @@ class TargetCollector(DatabaseCollector):
         placed = sorted((row.place, row.schema) for row in found if row.place and row.schema in schemas)
         return placed[0][1] if placed else next(iter(schemas), None)
 
-    def _tell(self, capabilities: Mapping[str, bool], found: list[_Schema]) -> None:
+    def _tell(self, role: str, capabilities: Mapping[str, bool], found: list[_Schema]) -> None:
         before = self.context.target.capabilities
         for name, there in capabilities.items():
             if there or before.get(name) is False:
                 continue
-            remedy = REMEDIES[name]
+            remedy = REMEDIES[name].replace("TO river_exporter", f"TO {role}")
             if name == "river_schema":
-                remedy += f"; river_job is in: {', '.join(row.schema for row in found) or 'no schema'}"
+                wanted = ", ".join(self.context.config.river.schemas) or "the search path"
+                schemas = ", ".join(row.schema for row in found) or "no schema"
+                remedy += f"; river_job is looked for in {wanted} and is in {schemas}"
             elif name.startswith("river_") and not capabilities["river_schema"]:
                 continue
             level = logging.INFO if name in OPTIONAL else logging.WARNING

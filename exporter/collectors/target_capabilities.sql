@@ -1,6 +1,7 @@
 -- What this role may read of the server and the database.
 select
-    pg_has_role('pg_monitor', 'member') or pg_has_role('pg_read_all_stats', 'member') as pg_monitor,
+    quote_ident(current_user) as role,
+    pg_has_role('pg_monitor', 'usage') or pg_has_role('pg_read_all_stats', 'usage') as pg_monitor,
     (
         select n.nspname::text
         from pg_catalog.pg_extension as e join pg_catalog.pg_namespace as n on n.oid = e.extnamespace
