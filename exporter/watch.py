@@ -58,10 +58,12 @@ class Completions:
     Attributes:
         at: monotonic seconds of the sample.
         seconds: since a completion was due and none came; 0 while they come, None when none is due.
+        due: whether one stays away: how long it has been depends on when River was last heard.
     """
 
     at: float
     seconds: float | None
+    due: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from exporter.river.facts import ELECT_INTERVAL
+
 PATIENCE = 1.25
 """A run may take this much longer than the longest of its kind before its completion counts as due."""
 
@@ -18,6 +20,14 @@ BATCH_SECONDS = 0.5
 
 SLACK = 2.0
 """A job due this long before the last completion and still running is a long or a lost one, and shows nothing."""
+
+HEARD_WITHIN = ELECT_INTERVAL + 0.75
+"""A River that is well is heard within so many seconds, when its leader renews its term. Fetches come each second or
+each minute, as it is configured, and none comes while every worker has its job: their absence alone says nothing.
+"""
+
+UNSURE = 1.0
+"""Seconds of silence that are said at most while River was heard lately."""
 
 MOST_KINDS = 500
 
@@ -104,4 +114,7 @@ class Silence:
             if job.kind in self.longest and job.attempted >= oldest_session
         ]
         telling = [seconds for seconds in due if 0 < seconds <= since + SLACK]
-        return max(0.0, min(max(telling), since, now - self.polled)) if telling else None
+        if not telling:
+            return None
+        unheard = now - self.polled
+        return max(0.0, min(max(telling), since, unheard if unheard > HEARD_WITHIN else UNSURE))

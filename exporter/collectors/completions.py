@@ -72,7 +72,7 @@ class CompletionsCollector(SchemaCollector):
         if silence.since(now) > LOOK_AFTER:
             running = session.rows(Running, "completions_running", schema=schema)
             seconds = silence.seconds(now, running, watch.sessions.oldest_start if watch.sessions else None)
-        watch.completions = Completions(now, seconds)
+        watch.completions = Completions(now, seconds, due=silence.since(now) > LOOK_AFTER and seconds is not None)
         watch.gap = silence.gap(now)
         if seconds is not None:
             yield SILENCE.sample(seconds, schema)

@@ -92,8 +92,11 @@ class SessionsCollector(DatabaseCollector):
         self._rivers: dict[tuple[int, float], str] = {}
 
     def pace(self) -> float:
-        """A second, or less while an attempt is slow."""
-        slow = any(watch.sessions and watch.sessions.inflight > OLD for watch in self.context.watches.values())
+        """A second, or less while an attempt is slow or a completion is due."""
+        slow = any(
+            (watch.sessions and watch.sessions.inflight > OLD) or (watch.completions and watch.completions.due)
+            for watch in self.context.watches.values()
+        )
         base = float(self.context.config.collector(self.name).interval or self.context.config.sample_interval)
         return min(base, FASTEST) if slow else base
 
