@@ -34,7 +34,7 @@ class Load(TypedDict, total=False):
     """What a worker does, all optional; a key's name is the worker's flag, see ``river_worker -help``.
 
     Rates are per second, `job_seconds` and `long_job_seconds` are seconds, `long_jobs`, `complete_tx` and `fail_jobs`
-    shares from 0 to 1, `burst_each`, `rescue_after` and `stop_timeout` Go durations as ``30s``.
+    shares from 0 to 1, `burst_each`, `fetch_poll`, `rescue_after` and `stop_timeout` Go durations as ``30s``.
     """
 
     schema: str | None
@@ -54,6 +54,7 @@ class Load(TypedDict, total=False):
     kinds: int
     pool: int
     poll_only: bool
+    fetch_poll: str
     exec_mode: str | None
     rescue_after: str
     stop_timeout: str

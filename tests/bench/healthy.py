@@ -141,10 +141,11 @@ def hour(seconds: float, *, pool_statistics: bool) -> Iterator[tuple[Hour, Chain
         mixed = River(
             postgres.url(DATABASE), rate=RATE, job_seconds=0.02, job_seconds_jitter=0.5, long_jobs=0.0005,
             long_job_seconds=long_seconds, fail_jobs=0.02, kinds=2, workers=60, pool=80, rescue_after=rescue,
+            fetch_poll="30s",
         )  # fmt: skip
         quick = River(
             postgres.url(DATABASE), rate=10, job_seconds=0.25, fail_jobs=0.02, queues={"mail": 20}, pool=25,
-            rescue_after=rescue,
+            rescue_after=rescue, fetch_poll="30s",
         )  # fmt: skip
         parts.enter_context(mixed)
         parts.enter_context(quick)

@@ -130,6 +130,7 @@ func newClient(pool *pgxpool.Pool, runner *runner, o *options) (*river.Client[pg
 		kind.register(workers, runner)
 	}
 	config := &river.Config{
+		FetchPollInterval:    o.fetchPoll,
 		JobTimeout:           -1, // a long job is long on purpose
 		Logger:               slog.Default(),
 		PollOnly:             o.pollOnly,

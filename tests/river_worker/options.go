@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
 )
 
 // options says what load this worker makes and how it reaches the database. The address comes from
@@ -26,6 +27,7 @@ type options struct {
 	pool        int
 	execMode    string
 	pollOnly    bool
+	fetchPoll   time.Duration
 	rescueAfter time.Duration
 	stopTimeout time.Duration
 
@@ -99,6 +101,7 @@ func parseOptions(arguments []string, output io.Writer) (*options, error) {
 	flags.IntVar(&o.pool, "pool", 10, "connections in River's pool")
 	flags.StringVar(&o.execMode, "exec-mode", "cache_statement", "pgx's default_query_exec_mode")
 	flags.BoolVar(&o.pollOnly, "poll-only", false, "no LISTEN, as behind PgBouncer in transaction mode")
+	flags.DurationVar(&o.fetchPoll, "fetch-poll", river.FetchPollIntervalDefault, "how often jobs are fetched when nothing tells of new ones")
 	flags.DurationVar(&o.rescueAfter, "rescue-after", time.Hour, "when a job that is still running counts as stuck")
 	flags.DurationVar(&o.stopTimeout, "stop-timeout", 3*time.Second, "how long a stop waits for jobs before it cancels them")
 
