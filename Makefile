@@ -52,6 +52,11 @@ generate: $(READY) ## Write again what is generated: docs/metrics.md, alerts, da
 	@$(BIN)/python -m dashboards.generate
 	@$(BIN)/python -m helm.generate
 
+.PHONY: pictures
+pictures: $(READY) ## Draw docs/pictures again: the budget by its model, the status page from a real incident (8 min)
+	@$(BIN)/python -m tests.budget_picture
+	@$(BIN)/python -m tests.screenshots
+
 .PHONY: bench
 bench: $(READY) ## Speed, memory and what it costs the database
 	@$(BIN)/python -m tests.bench.cost $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -167,6 +168,21 @@ def test_database_that_cannot_be_had_is_one_finding(database: Database, change: 
     assert findings["connection"].remedy
     assert PASSWORD not in str(findings)
     assert "locks" not in findings
+
+
+def test_database_that_hangs_is_told_in_time(database: Database, worker: River) -> None:
+    """A server that is halted takes connections and answers nothing."""
+    wait_for(lambda: completed(database) > 20, 30, "jobs to complete")
+    database.server.pause()
+    try:
+        started = time.monotonic()
+        findings = found(configuration(database.exporter_url, worker))
+        took = time.monotonic() - started
+    finally:
+        database.server.resume()
+    assert took <= LONGEST
+    assert findings["connection"].status == "problem"
+    assert "timeout" in findings["connection"].summary
 
 
 def test_database_without_river_is_told(database: Database) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dashboards import style
 from exporter.budget import CAUSES, Verdict
 from exporter.budget.history import SLOTS, History
 from exporter.status.html import page, script
@@ -258,6 +259,13 @@ def test_data_has_everything_as_json() -> None:
     assert data["rivers"][0]["blocking"][0]["blocker_pid"] == 977
     assert len(data["rivers"][0]["history"]) == SLOTS
     assert data["pools"][0]["free"] == 0.2
+
+
+def test_causes_have_the_dashboards_colours() -> None:
+    """The same cause looks the same wherever it is seen; the style sheet has a copy, as dashboards/ is not installed."""
+    text = page(a_view())
+    for cause, colour in style.CAUSES.items():
+        assert f"--{cause}:{colour.lower()}" in text
 
 
 def test_script_holds_nothing_that_ends_it() -> None:
