@@ -262,7 +262,7 @@ def test_data_has_everything_as_json() -> None:
 
 
 def test_causes_have_the_dashboards_colours() -> None:
-    """The same cause looks the same wherever it is seen; the style sheet has a copy, as dashboards/ is not installed."""
+    """A cause looks the same wherever it is seen; the style sheet has a copy, as dashboards/ is not installed."""
     text = page(a_view())
     for cause, colour in style.CAUSES.items():
         assert f"--{cause}:{colour.lower()}" in text
