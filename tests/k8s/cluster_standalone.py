@@ -3,13 +3,16 @@
 import json
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 import requests
+import requests.adapters
 
 from exporter.demo.process import wait_for
 from exporter.demo.prometheus import Prometheus
@@ -157,6 +160,39 @@ def threshold(pod: dict[str, Any]) -> str | None:
     text = get(pod, "/metrics") or ""
     found = re.search(r'^river_completer_threshold_ratio\{severity="critical"\} (\S+)$', text, re.MULTILINE)
     return found[1] if found else None
+
+
+def test_tls_and_a_password_leave_the_probes_alone(
+    release: Release, cluster: Cluster, place: Place, tmp_path: Path
+) -> None:
+    """With a web configuration scrapes are encrypted and ask who it is; kubelet's probes go on as before."""
+    subject = ["-subj", "/CN=river-exporter", "-days", "2", "-nodes", "-newkey", "rsa:2048"]
+    files = ["-keyout", str(tmp_path / "tls.key"), "-out", str(tmp_path / "tls.crt")]
+    subprocess.run(["openssl", "req", "-x509", *subject, *files], capture_output=True, check=True)
+    hashed = bcrypt.hashpw(b"scrape me", bcrypt.gensalt(4)).decode()
+    web = {
+        "tls_server_config": {"cert_file": "tls.crt", "key_file": "tls.key"},
+        "basic_auth_users": {"prometheus": hashed},
+    }
+    certificate = {name: (tmp_path / name).read_text() for name in ("tls.crt", "tls.key")}
+    cluster.secret(place.namespace, "web", **{"web.yaml": json.dumps(web)}, **certificate)
+    release.install(alone(webConfig={"existingSecret": "web"}))
+    (pod,) = cluster.wait_ready(place.namespace, ALONE, 1)
+    address = f"https://{pod['status']['podIP']}:10917/metrics"
+    with requests.Session() as session:
+        session.verify = str(tmp_path / "tls.crt")
+        session.mount(address, _AnyName())
+        assert session.get(address, timeout=10).status_code == 401
+        answer = session.get(address, timeout=10, auth=("prometheus", "scrape me"))
+    assert answer.status_code == 200
+    assert 'river_up{reason=""} 1' in answer.text
+
+
+class _AnyName(requests.adapters.HTTPAdapter):
+    """Checks the certificate, but not its name: a pod's address is not in it."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options, assert_hostname=False)  # type: ignore[no-untyped-call]
 
 
 def test_it_keeps_up_with_a_twentieth_of_a_core(release: Release, cluster: Cluster, place: Place) -> None:

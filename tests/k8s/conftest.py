@@ -35,7 +35,7 @@ def images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     with cluster.outside():
         sources = image_tools.copy_sources(tmp_path_factory.mktemp("sources"))
         exporter = image_tools.archive(image_tools.build_image(sources=sources), folder)
-        worker = image_tools.static_image(image_tools.RIVER, river.binary(), folder)
+        worker = image_tools.worker_image(image_tools.RIVER, river.binary(), folder)
     cluster.load(exporter, worker)
 
 

@@ -147,21 +147,20 @@ def copy_sources(into: Path) -> Path:
 
 def archive(image: str, into: Path) -> Path:
     """Write an image to a docker-archive, as the cluster imports it; returns the file."""
-    file = into / f"{image.partition('/')[2].replace(':', '-')}.tar"
+    file = into / f"{image.rpartition('/')[2].replace(':', '-')}.tar"
     file.unlink(missing_ok=True)
     buildah_run(["push", "--quiet", image, f"docker-archive:{file}:{image}"], image)
     return file
 
 
-def static_image(image: str, program: Path, into: Path) -> Path:
-    """Write an image of one static program, which it starts, to a docker-archive and return the file."""
-    folder = into / program.name
-    folder.mkdir()
-    shutil.copy(program, folder / program.name)
-    file = into / f"{program.name}.tar"
-    cluster = Path(__file__).parent / "cluster"
-    run([cluster, "image", file, image, folder, f"/{program.name}"], image, f"see {cluster} help")
-    return file
+def worker_image(image: str, program: Path, into: Path) -> Path:
+    """Write an image of the static River worker, with its metrics at :9090, to a docker-archive and return the file."""
+    container = buildah_run(["from", "scratch"], image).strip()
+    buildah_run(["add", "--quiet", container, program, "/river_worker"], image)
+    entrypoint = json.dumps(["/river_worker", "--metrics-address=:9090"])
+    buildah_run(["config", "--entrypoint", entrypoint, "--port", "9090", container], image)
+    buildah_run(["commit", "--quiet", "--rm", container, image], image)
+    return archive(image, into)
 
 
 def base_image() -> str:

@@ -35,7 +35,7 @@ class Cluster:
         self._machine = Path("/proc/thread-self/ns/net").open()  # noqa: SIM115 - kept as long as the cluster is
         self._environment = {**os.environ, "CLUSTER_STATE": str(self._state)}
         self.kubeconfig = self._state / "admin.kubeconfig"
-        self._kubectl = cache_dir() / "one-node-kubernetes" / "bin" / "kubectl"
+        self.program = cache_dir() / "one-node-kubernetes" / "bin" / "kubectl"
 
     def __enter__(self) -> "Cluster":
         try:
@@ -86,7 +86,7 @@ class Cluster:
             KubectlFailed: it failed, or the server warned.
         """
         done = subprocess.run(
-            [self._kubectl, "--kubeconfig", self.kubeconfig, "--cache-dir", self._state / "kubectl-cache", *words],
+            [self.program, "--kubeconfig", self.kubeconfig, "--cache-dir", self._state / "kubectl-cache", *words],
             input=stdin,
             capture_output=True,
             text=True,
@@ -101,9 +101,10 @@ class Cluster:
         found: dict[str, Any] = json.loads(self.kubectl("get", *words, "-o", "json"))
         return found
 
-    def apply(self, text: str, namespace: str = "default") -> None:
-        """Apply manifests, strictly validated by the server."""
-        self.kubectl("apply", "-n", namespace, "--validate=strict", "--server-side", "-f", "-", stdin=text)
+    def apply(self, text: str, namespace: str | None = None) -> None:
+        """Apply manifests, strictly validated by the server, in their own namespaces or all in one."""
+        place = ("-n", namespace) if namespace else ()
+        self.kubectl("apply", *place, "--validate=strict", "--server-side", "-f", "-", stdin=text)
 
     def secret(self, namespace: str, name: str, **values: str) -> None:
         """Write a Secret, whether it is there or not; its values pass through no command line."""

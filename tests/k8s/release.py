@@ -95,7 +95,7 @@ def application(replicas: int = 1, args: tuple[str, ...] = (), **exporter: Any) 
     """Return values of the example application with our River worker; `exporter` are those of the sidecar."""
     return {
         "image": image_tools.RIVER,
-        "args": ["--metrics-address=:9090", *args],
+        "args": list(args),
         "replicas": replicas,
         "databaseSecret": "river",
         "river-exporter": {

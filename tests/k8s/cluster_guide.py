@@ -1,0 +1,223 @@
+"""docs/kubernetes.md, command by command on a real cluster: what it shows is what is answered.
+
+The commands are those of ``console`` blocks, behind ``$``; what follows is their output. Names, ages, times and
+addresses differ from one run to the next and are not compared, nor is what a line of ``...`` stands for.
+"""
+
+import doctest
+import os
+import re
+import secrets as random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import pytest
+import requests
+
+from exporter import __version__
+from exporter.demo import river
+from exporter.demo.postgres import Postgres
+from exporter.demo.postgres_binaries import postgres_home
+from exporter.demo.process import wait_for
+from exporter.demo.prometheus import Prometheus, promtool
+from tests.k8s import helm, image_tools, operator
+from tests.k8s.conftest import TEMPLATE
+from tests.k8s.image_tools import ROOT
+from tests.k8s.kubernetes import NODE, Cluster
+
+pytestmark = pytest.mark.timeout(900)
+
+GUIDE = ROOT / "docs" / "kubernetes.md"
+
+SEEN = Path(os.environ.get("GUIDE_SEEN", "/dev/null"))
+"""Where the guide is written with the output as it was seen, to be reviewed and taken over."""
+
+
+@dataclass
+class Command:
+    """A command of the guide, the output it shows, and the output seen."""
+
+    line: int
+    text: str
+    expected: list[str] = field(default_factory=list)
+    seen: str = ""
+
+
+def commands() -> list[Command]:
+    """Return the guide's commands in order."""
+    found: list[Command] = []
+    inside = False
+    for number, line in enumerate(GUIDE.read_text().splitlines(), 1):
+        if line.startswith("```"):
+            inside = line == "```console"
+        elif inside and line.startswith("$ "):
+            found.append(Command(number, line.removeprefix("$ ")))
+        elif inside:
+            found[-1].expected.append(line)
+    return found
+
+
+VARYING = (
+    (r"\b[0-9a-f]{7,10}-[a-z0-9]{5}\b", "POD"),
+    (r"\b\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
+    (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w+ +\d+ [\d:]+ \d+", "TIME"),
+    (r"@\[[\d.]+\]", "TIME"),
+    (r"\b\d+m?\d*s\b", "AGE"),
+    (r"\b10\.77\.0\.\d+", "ADDRESS"),
+    (r"\b\d+\.\d+\b", "NUMBER"),
+    (r"\binstance=\"[^\"]*\"", "instance"),
+    (r"[ \t]+", " "),
+)
+
+
+def comparable(text: str) -> str:
+    """Return a text without what differs from one run to the next."""
+    for pattern, word in VARYING:
+        text = re.sub(pattern, word, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
+
+
+@pytest.fixture
+def shell(cluster: Cluster, server: Postgres, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Yield the environment of who follows the guide: tools, a database `shop` at postgres.db, a Prometheus."""
+    server.create_database("shop", TEMPLATE)
+    image_tools.buildah_run(["tag", image_tools.IMAGE, f"ghcr.io/river-exporter/river-exporter:{__version__}"], "tag")
+    published = image_tools.archive(f"ghcr.io/river-exporter/river-exporter:{__version__}", tmp_path)
+    worker = image_tools.worker_image("registry.example.com/river-app:1.0.0", river.binary(), tmp_path)
+    cluster.load(published, worker)
+    cluster.apply(DATABASE.format(address=NODE, port=server.port))
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    programs = {
+        "helm": helm.helm_3(),
+        "kubectl": cluster.program,
+        "promtool": promtool(),
+        "psql": postgres_home(18) / "bin" / "psql",
+        "river-exporter": Path(sys.executable).parent / "river-exporter",
+    }
+    for name, program in programs.items():
+        (tools / name).write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+        (tools / name).chmod(0o755)
+    shutil.copytree(ROOT / "helm", tmp_path / "helm")
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(cluster.kubeconfig.read_text())
+    config = operator.configuration([], None, tmp_path)
+    with Prometheus(config, program=operator.prometheus()) as prometheus:
+        yield {
+            **os.environ,
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+            "KUBECONFIG": str(kubeconfig),
+            "PASSWORD": random.token_hex(12),
+            "APP_URL": f"postgresql://postgres:{server.password}@postgres.db:5432/shop",
+            "PROMETHEUS": prometheus.url,
+            "PGHOST": server.host,
+            "PGPORT": str(server.port),
+            "PGUSER": "postgres",
+            "PGPASSWORD": server.password,
+            "PGDATABASE": "shop",
+        }
+
+
+DATABASE = """
+apiVersion: v1
+kind: Namespace
+metadata: {{name: db}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: postgres, namespace: db}}
+spec: {{ports: [{{port: 5432}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: postgres, namespace: db, labels: {{kubernetes.io/service-name: postgres}}}}
+addressType: IPv4
+endpoints: [{{addresses: ["{address}"]}}]
+ports: [{{port: {port}}}]
+"""
+
+
+def test_the_guide_holds(cluster: Cluster, shell: dict[str, str], tmp_path: Path) -> None:
+    """Every command succeeds and answers what the guide shows."""
+    checker = doctest.OutputChecker()
+    wrong = []
+    guide = commands()
+    with Bash(shell, tmp_path) as bash:
+        for each in guide:
+            each.seen = bash.run(each.text)
+            if each.text.startswith("helm install app"):
+                operate(cluster, shell, tmp_path)  # what the Prometheus operator does by itself
+            expected, seen = comparable("\n".join(each.expected)), comparable(each.seen)
+            if not checker.check_output(expected, seen, doctest.ELLIPSIS):
+                wrong.append(f"docs/kubernetes.md:{each.line}: $ {each.text}\nit shows:\n{expected}\nseen:\n{seen}")
+    SEEN.write_text(with_output(guide))
+    assert not wrong, "\n".join(wrong)
+    assert len(guide) >= 20
+
+
+def operate(cluster: Cluster, shell: dict[str, str], folder: Path) -> None:
+    """Make Prometheus' configuration of the PodMonitor and the PrometheusRule, and wait for its first scrapes."""
+    (monitor,) = cluster.get("podmonitors", "-n", "shop")["items"]
+    (rules,) = cluster.get("prometheusrules", "-n", "shop")["items"]
+    operator.configuration([operator.scrape_job(monitor, folder / "kubeconfig")], rules, folder)
+    requests.post(f"{shell['PROMETHEUS']}/-/reload", timeout=30).raise_for_status()
+
+    def told() -> bool:
+        query = {"query": "count(up == 1) == 3 and on () count(river_jobs) > 0", "time": str(time.time())}
+        answer = requests.get(f"{shell['PROMETHEUS']}/api/v1/query", params=query, timeout=30)
+        return bool(answer.json()["data"]["result"])
+
+    wait_for(told, 90, "Prometheus to know three exporters", interval=1)
+
+
+class Bash:
+    """One shell that keeps its variables from command to command, as a reader's does."""
+
+    MARK = "=== the command ended with"
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self._process = subprocess.Popen(
+            ["bash", "--norc"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            cwd=folder,
+        )
+
+    def run(self, command: str) -> str:
+        """Run one command and return its output; raises AssertionError when it fails."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command}\necho '{self.MARK}' $?\n")
+        self._process.stdin.flush()
+        lines: list[str] = []
+        for line in self._process.stdout:
+            before, mark, code = line.partition(self.MARK)
+            if mark:
+                assert code.strip() == "0", f"$ {command}\n{''.join(lines)}"
+                return "".join([*lines, before])
+            lines.append(line)
+        raise AssertionError(f"the shell ended at: {command}\n{''.join(lines)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate("exit\n", timeout=60)
+
+
+def with_output(guide: list[Command]) -> str:
+    """Return the guide with the output as it was seen."""
+    lines = GUIDE.read_text().splitlines()
+    for each in reversed(guide):
+        lines[each.line : each.line + len(each.expected)] = each.seen.rstrip().splitlines()
+    return "\n".join(lines) + "\n"
