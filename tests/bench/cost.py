@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ from tests.bench.peer import VERSION as PEER_VERSION
 from tests.bench.peer import Peer, binary, peer
 from tests.bench.scenarios import DATABASE, PASSWORD, ROLE
 from tests.bench.scrapes import Scrapes, scrape
-from tests.bench.shares import TWENTIETH, limited, preferred
+from tests.bench.shares import TWENTIETH, limited, preferred, urgent
 
 RESULTS = Path("build") / "cost.json"
 SAMPLE = ("sessions", "completions", "election")
@@ -61,6 +62,7 @@ class Bench:
 
     Attributes:
         idle: cores that the exporter uses beside a River at rest.
+        prefer: whether what is timed goes before others on the processor.
     """
 
     postgres: Postgres
@@ -68,6 +70,7 @@ class Bench:
     figures: list[Figure] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     idle: float = 0.0
+    prefer: bool = False
 
     @property
     def own(self) -> str:
@@ -187,7 +190,9 @@ def rest(parts: Bench, minutes: float, peer_too: bool) -> None:
         other = stack.enter_context(peer(parts.postgres, DATABASE)) if peer_too else None
         with parts.postgres.connect(DATABASE) as connection:
             stay(parts, exporter, other, minutes, connection)
-        scrapes(parts, exporter, other)
+        timed = [exporter.server.pid, os.getpid(), *([other.server.pid] if other else [])]
+        with urgent(timed if parts.prefer else []):
+            scrapes(parts, exporter, other)
 
 
 def stay(parts: Bench, exporter: Exporter, other: Peer | None, minutes: float, connection: psycopg.Connection) -> None:
@@ -304,6 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.prefer and not stack.enter_context(preferred()):
             parser.error("--prefer needs root and cgroup v1")
         parts = stack.enter_context(bench())
+        parts.prefer = options.prefer
         parts.river.start()
         start_up(parts)
         costs(parts, steps)
