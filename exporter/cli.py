@@ -222,6 +222,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from exporter.demo import run
-
+    try:
+        from exporter.demo import run
+    except ModuleNotFoundError:  # the image leaves it out
+        raise ExporterError("demo is not part of the image; in a checkout of the repository run: make demo") from None
     return run(options.seconds)

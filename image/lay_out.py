@@ -24,7 +24,7 @@ UNUSED = frozenset([
     "multiprocessing", "msilib", "this.py", "antigravity.py", "webbrowser.py", "cgi.py", "cgitb.py",
     "mailbox.py", "nntplib.py", "telnetlib.py", "smtpd.py", "smtplib.py", "poplib.py", "imaplib.py",
     "ftplib.py", "pickletools.py", "tabnanny.py", "zipapp.py", "_pydecimal.py", "_pyio.py", "site-packages",
-    "dist-packages", "__pycache__", "sitecustomize.py", "LICENSE.txt", "bin",
+    "dist-packages", "__pycache__", "sitecustomize.py", "bin",
 ])  # fmt: skip
 """What of the standard library no long-running exporter imports; folders of tests and of scripts anywhere."""
 
@@ -139,7 +139,7 @@ def shared_libraries(files: Iterable[Path], tree: Path) -> Iterator[Path]:
 
 
 def write_etc(tree: Path, copied: Iterable[Path]) -> None:
-    """Write what libc and OpenSSL look up, and which packages of the distribution are in, for scanners."""
+    """Write what libc and OpenSSL look up, and which packages of the distribution are in, with their licences."""
     etc = below(tree, "/etc")
     etc.mkdir(exist_ok=True)
     (etc / "passwd").write_text(f"root:x:0:0:root:/:/\nriver-exporter:x:{ACCOUNT}:{ACCOUNT}:river-exporter:/:/\n")
@@ -157,6 +157,11 @@ def write_etc(tree: Path, copied: Iterable[Path]) -> None:
         place = below(tree, f"/var/lib/dpkg/status.d/{package}")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(status)
+        licence = Path(f"/usr/share/doc/{package}/copyright")
+        if licence.exists():
+            place = below(tree, licence)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(licence, place)
 
 
 def owners(files: Iterable[Path]) -> Iterator[str]:

@@ -192,7 +192,7 @@ class _AnyName(requests.adapters.HTTPAdapter):
     """Checks the certificate, but not its name: a pod's address is not in it."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options, assert_hostname=False)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*arguments, **options, assert_hostname=False)
 
 
 def test_it_keeps_up_with_a_twentieth_of_a_core(release: Release, cluster: Cluster, place: Place) -> None:

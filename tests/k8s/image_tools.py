@@ -193,7 +193,7 @@ def _bootstrap(into: Path) -> None:
     packages = "python3,python3-pip,ca-certificates"
     options = ["--variant=minbase", f"--include={packages}"]
     run([debootstrap(), *options, SUITE, tree], "base image", "check that apt-get reaches its mirror: apt-get update")
-    for folder in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
+    for folder in ("var/cache/apt", "var/lib/apt/lists", "usr/share/man", "usr/share/locale"):
         shutil.rmtree(tree / folder, ignore_errors=True)
     for name in ("etc/ssl/certs/ca-certificates.crt", "etc/pip.conf"):
         if Path("/", name).is_file():

@@ -10,7 +10,7 @@ manifests: $(READY) ## Write the plain manifests and the golden files from the c
 .PHONY: test-k8s
 test-k8s: $(READY) ## The image and the chart on a real one-node Kubernetes, as root (cold about 20 min)
 	@tests/k8s/cluster build
-	@$(BIN)/python -m pytest tests/k8s/cluster_*.py $(ARGS)
+	@$(BIN)/python -m pytest tests/k8s/image_in_container.py tests/k8s/cluster_*.py $(ARGS)
 
 .PHONY: test-api-server
 test-api-server: $(READY) ## Only what its API server says of the chart's objects (a minute, once test-k8s was run)
