@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from exporter.config import Config, Endpoint
 from exporter.errors import ConfigError
+from exporter.masking import register_secret
 
 _PGX_ONLY = re.compile(
     r"pool_(max|min)_.*|pool_health_check_period|default_query_exec_mode|(statement|description)_cache_capacity"
@@ -65,6 +66,8 @@ class Address:
             _refuse_mangled(source, found)
         if path := self._endpoint.password_file:
             found["password"] = self._read(path, f"{self.key}.password_file").rstrip("\r\n")
+        if password := found.get("password"):
+            register_secret(password)
         over = dict(self._over)
         if own := over.pop("options", None):
             path = f"-c search_path={_escape(settings['search_path'])}" if "search_path" in settings else ""
