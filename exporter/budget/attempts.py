@@ -15,14 +15,14 @@ OLD = 0.5
 """Seconds from which an attempt is looked at more often."""
 
 _FIRST = 0.0005
-_MAYBE_FIRST = 0.02
-_WRAPPED_FIRST = 0.05
+_LIKELY_FIRST = 0.02
+_MAYBE_FIRST = 1.0
 """How long after its transaction a completing statement may start and still be its first statement, in seconds.
 
 A statement sent alone starts its transaction at its Bind message and itself at Execute: the time between is what it
-takes to read its parameters. Between `_FIRST` and `_MAYBE_FIRST` the transaction's locks tell. Up to River v0.22 a
-BEGIN goes before it, a round trip earlier, in which somebody's own transaction may do something as well: there the
-locks always tell.
+takes to read its parameters, and on an overloaded server to be given a processor. Up to River v0.22 a BEGIN goes before
+it, a round trip earlier, in which somebody's own transaction may do something as well. So beyond `_FIRST`, and always
+behind a BEGIN, the transaction's locks tell; unless they were looked up, it is the completer's up to `_LIKELY_FIRST`.
 """
 
 
@@ -137,7 +137,7 @@ class Attempts:
     def undecided(self, row: SessionRow) -> bool:
         """Whether only the locks of the row's transaction can tell if it is the completer's."""
         offset = row.transaction_age - row.statement_age
-        doubtful = offset <= _WRAPPED_FIRST if row.wrapped else _FIRST < offset <= _MAYBE_FIRST
+        doubtful = offset <= _MAYBE_FIRST and (bool(row.wrapped) or offset > _FIRST)
         return row.statement == "completing" and doubtful and self.unknown(row)
 
     def unknown(self, row: SessionRow) -> bool:
@@ -152,9 +152,9 @@ class Attempts:
         if row.transaction is None or self._others.get(row.backend) == row.transaction:
             return False
         offset = row.transaction_age - row.statement_age
-        if row.wrapped:
-            return row.foreign is False or (offset <= _WRAPPED_FIRST and row.foreign is None)
-        return offset <= _FIRST or (offset <= _MAYBE_FIRST and row.foreign is not True)
+        if row.foreign is not None:
+            return not row.foreign
+        return offset <= _LIKELY_FIRST
 
     def _follow(self, now: float, row: SessionRow) -> None:
         if row.transaction is None:

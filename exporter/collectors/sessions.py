@@ -73,7 +73,12 @@ class _Locks:
     @property
     def completes(self) -> bool:
         """Whether the transaction does what the completer's does: rows of river_job are updated, and nothing else."""
-        return self.updates and not (self.foreign or self.inserts or self.notifies)
+        return self.updates and not self.others
+
+    @property
+    def others(self) -> bool:
+        """Whether it did what the completer never does."""
+        return self.foreign or self.inserts or self.notifies
 
 
 class SessionsCollector(DatabaseCollector):
@@ -239,5 +244,5 @@ class SessionsCollector(DatabaseCollector):
             return replace(found, statement="completing" if locks.completes else "other", wrapped=True, foreign=False)
         if row.state == "active" and watch.attempts.undecided(found):
             (locks,) = session.rows(_Locks, "sessions_locks", parameters)
-            return replace(found, foreign=locks.foreign)
+            return replace(found, foreign=locks.others)
         return found

@@ -1,10 +1,10 @@
--- What a session's transaction has locked, which tells what it has done: a table that is not River's was touched, though
+-- What a session's transaction has locked, which tells what it has done: another table than river_job was touched, though
 -- not by a trigger of river_job's, which may touch any; rows of river_job were changed; some were inserted, for which the
 -- sequence was asked; somebody is to be notified.
 select
     coalesce(bool_or(
         c.relkind in ('r', 'p')
-        and c.relname not like 'river\_%%'
+        and c.relname <> 'river_job'
         and n.nspname not in ('pg_catalog', 'pg_toast', 'information_schema')
     ), false)
     and not exists (

@@ -190,7 +190,7 @@ def test_a_queue_of_forty_is_looked_at_without_harm(database: Database) -> None:
             " AND query NOT LIKE '%pg_stat_statements%'"
         ).fetchone()
         assert row is not None
-        assert row[0] < 50
+        assert row[0] < 500  # milliseconds, on a busy machine; asked anew at every depth it would be seconds
         held = exporter.run("budget")
         assert held["river_lock_waiters"] == {("public", "JobSetStateIfRunningMany"): 40}
 

@@ -104,24 +104,25 @@ def test_a_statement_that_is_its_transaction_s_first_is_the_completer_s() -> Non
     """JobCompleteTx sends the same text later in its user's transaction, where the deadline does not apply."""
     attempts = Attempts(10)
     assert attempts.is_completers(row(1.0, offset=0.0003))
-    assert not attempts.is_completers(row(1.0, offset=0.5))
-    assert not attempts.is_completers(row(1.0, offset=0.03))
+    assert not attempts.is_completers(row(9.0, offset=0.03))
+    assert not attempts.is_completers(row(9.0, offset=5.0))
 
 
-@pytest.mark.parametrize(("foreign", "theirs"), [(None, True), (False, True), (True, False)])
-def test_in_doubt_the_transaction_s_locks_tell(foreign: bool | None, theirs: bool) -> None:
-    """A batch of thousands takes milliseconds to be read, as long as a round trip may take."""
+@pytest.mark.parametrize("offset", [0.004, 0.4])
+@pytest.mark.parametrize(("foreign", "theirs"), [(False, True), (True, False)])
+def test_in_doubt_the_transaction_s_locks_tell(offset: float, foreign: bool, theirs: bool) -> None:
+    """A batch of thousands takes milliseconds to be read, as long as a round trip may take; on a busy server longer."""
     attempts = Attempts(10)
-    doubtful = row(1.0, offset=0.004, foreign=foreign)
+    doubtful = row(1.0, offset=offset, foreign=foreign)
     assert attempts.undecided(doubtful)
     assert attempts.is_completers(doubtful) is theirs
     assert not attempts.undecided(row(1.0, offset=0.0003))
-    assert not attempts.undecided(row(1.0, offset=0.4))
+    assert not attempts.undecided(row(9.0, offset=1.4))
 
 
-@pytest.mark.parametrize(("foreign", "theirs"), [(None, True), (False, True), (True, False)])
-@pytest.mark.parametrize("offset", [0.0001, 0.004, 0.03])
-def test_behind_a_begin_the_transaction_s_locks_always_tell(offset: float, foreign: bool | None, theirs: bool) -> None:
+@pytest.mark.parametrize(("foreign", "theirs"), [(False, True), (True, False)])
+@pytest.mark.parametrize("offset", [0.0001, 0.004, 0.3])
+def test_behind_a_begin_the_transaction_s_locks_always_tell(offset: float, foreign: bool, theirs: bool) -> None:
     """Between it and JobCompleteTx there may be a statement of somebody's own, however short the time."""
     attempts = Attempts(10)
     wrapped = row(1.0, offset=offset, wrapped=True, foreign=foreign)
@@ -155,8 +156,8 @@ def test_river_016_is_followed_from_begin_to_a_commit_that_stalls() -> None:
     attempts = Attempts(10)
     attempts.update(0.0, [row(0.01, statement="control", wrapped=None, offset=0.0, state="idle in transaction")])
     assert attempts.running() == []
-    attempts.update(1.0, [row(1.0, wrapped=True, offset=0.02, wait=LOCK)])
-    attempts.update(2.0, [row(2.0, wrapped=True, offset=0.02, state="idle in transaction")])
+    attempts.update(1.0, [row(1.0, wrapped=True, offset=0.01, wait=LOCK)])
+    attempts.update(2.0, [row(2.0, wrapped=True, offset=0.01, state="idle in transaction")])
     attempts.update(3.0, [row(3.0, statement="control", wrapped=None, offset=2.9, wait=SYNC)])
     (attempt,) = attempts.running()
     assert attempt.seconds == pytest.approx({"lock": 1.0, "network": 1.0, "storage": 1.0})
