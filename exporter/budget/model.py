@@ -45,7 +45,8 @@ class Verdict:
         seconds: the worst attempt of the window by cause, only causes that were measured.
         ratio: their sum over the timeout.
         cause: the leading cause once the warning threshold is passed, else None.
-        stall: seconds the attempt that is now under way has taken; None when nobody looks.
+        stall: seconds that the attempt now under way has taken, or that one takes as things are now; None when nobody
+            looks.
         sources: who spoke for each cause.
     """
 
@@ -112,6 +113,8 @@ class Budget:
             self._ticks.append(_Tick(now, MappingProxyType(seconds), sum(seconds.values())))
         current = [sum(database.values())] if database is not None else []
         current += [wait.now for wait in (pool, network) if wait]
+        if passed:
+            current.append(sum(passed.values()))
         if current:
             stall = max(current)
         while self._ticks and now - self._ticks[0].at > self.window:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exporter.budget import CAUSES, Verdict, Wait
-from exporter.budget.attempts import OLD
 from exporter.collector import Collector
 from exporter.context import Context
 from exporter.metric import Counter, Sample, counter, gauge
@@ -26,7 +25,9 @@ RATIO = gauge(
 CAUSE = gauge("river_completer_cause", "1 for the cause that leads, from the warning threshold on", "schema", "cause")
 SOURCE = gauge("river_budget_source", "1 for the source that speaks for a cause", "schema", "cause", "source")
 STALL = gauge(
-    "river_completer_stall_seconds", "What the attempt now under way has taken, not held; 0 when none stalls", "schema"
+    "river_completer_stall_seconds",
+    "What the attempt now under way has taken, or takes as things are; not held",
+    "schema",
 )
 STALLS = counter(
     "river_completer_stalls_total", "Times that an attempt passed the critical threshold, one after the other", "schema"
@@ -69,7 +70,7 @@ class BudgetCollector(Collector):
         super().__init__(context)
         self._stalls, self._timeouts = Counter(STALLS), Counter(TIMEOUTS)
         self._counted: dict[tuple[str, str], int] = {}
-        self._stalled: set[str] = set()
+        self._stalled: dict[str, float] = {}
         self._led: frozenset[str] = frozenset()
 
     def collect(self) -> Iterator[Sample]:
@@ -107,7 +108,7 @@ class BudgetCollector(Collector):
         verdict = watch.budget.tick(now, database, waits, trips, opened=opened)
         watch.verdict = verdict
         watch.history.see(now, verdict)
-        self._count(watch, verdict)
+        self._count(watch, verdict, now)
         for cause, seconds in verdict.seconds.items():
             yield SECONDS.sample(seconds, schema, cause)
         if verdict.seconds:
@@ -164,15 +165,16 @@ class BudgetCollector(Collector):
         late = min(lag.worst_seconds - COMPLETER_INTERVAL, watch.gap)
         return late if late > HEALTHY else 0.0
 
-    def _count(self, watch: Watch, verdict: Verdict) -> None:
+    def _count(self, watch: Watch, verdict: Verdict, now: float) -> None:
         schema = watch.schema
         limit = self.context.config.thresholds.critical * watch.budget.timeout
         self._stalls.add(0, schema)
-        if verdict.stall is not None and verdict.stall >= limit:
-            self._stalls.add(schema not in self._stalled, schema)
-            self._stalled.add(schema)
-        elif verdict.stall is not None and verdict.stall < OLD:
-            self._stalled.discard(schema)
+        if verdict.stall is not None and verdict.stall < limit:
+            self._stalled.pop(schema, None)
+        elif verdict.stall is not None and now - self._stalled.get(schema, float("-inf")) >= watch.budget.timeout:
+            # an attempt ends within its timeout: whatever stalls for longer is the next one
+            self._stalls.add(1, schema)
+            self._stalled[schema] = now
         for cause in CAUSES:
             ended = watch.timeouts.get(cause, 0)
             self._timeouts.add(ended - self._counted.get((schema, cause), 0), schema, cause)
