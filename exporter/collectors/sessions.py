@@ -66,6 +66,7 @@ class _Row:
 @dataclass(frozen=True, slots=True)
 class _Locks:
     foreign: bool
+    triggers: bool
     updates: bool
     inserts: bool
     notifies: bool
@@ -78,7 +79,12 @@ class _Locks:
     @property
     def others(self) -> bool:
         """Whether it did what the completer never does."""
-        return self.foreign or self.inserts or self.notifies
+        return self.inserts or self.notifies or (self.foreign and not self.triggers)
+
+    @property
+    def tell(self) -> bool:
+        """Whether they tell anything: a trigger of river_job's may have touched any table."""
+        return self.others or not self.foreign
 
 
 class SessionsCollector(DatabaseCollector):
@@ -244,5 +250,5 @@ class SessionsCollector(DatabaseCollector):
             return replace(found, statement="completing" if locks.completes else "other", wrapped=True, foreign=False)
         if row.state == "active" and watch.attempts.undecided(found):
             (locks,) = session.rows(_Locks, "sessions_locks", parameters)
-            return replace(found, foreign=locks.others)
+            return replace(found, foreign=locks.others) if locks.tell else found
         return found
