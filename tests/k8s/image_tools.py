@@ -133,6 +133,7 @@ def build_image(tag: str = IMAGE, sources: Path = ROOT) -> str:
     say(f"building {tag}")
     remedy = f"run it by hand: {sources}/image/build {tag}"
     run([sources / "image" / "build", tag], "image", remedy, env=environment)
+    buildah_run(["rmi", "--prune"], "removing what earlier builds left")
     return tag
 
 
