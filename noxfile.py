@@ -25,3 +25,17 @@ def postgres(session: nox.Session, server: str) -> None:
     """The tests with servers, on each PostgreSQL."""
     _install(session)
     session.run("pytest", "tests/integration", f"--pg-version={server}", *session.posargs)
+
+
+@nox.session(python="3.11")
+def faults(session: nox.Session) -> None:
+    """Every fault, one by one: that it hurts River as it should, that it heals, and that doctor names it."""
+    _install(session)
+    session.run("pytest", "tests/faults", *session.posargs)
+
+
+@nox.session(python="3.11")
+def prometheus3(session: nox.Session) -> None:
+    """Rules and routes on the newest Prometheus and Alertmanager, which are built first."""
+    _install(session)
+    session.run("pytest", "tests/prometheus3", *session.posargs)
