@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from exporter import config
 from exporter.catalog import catalog
+from exporter.config import keys, load
 from exporter.generate import METRICS, metrics_page
 
 REFERENCE = Path(__file__).parents[2] / "config" / "exporter.yaml"
@@ -37,13 +37,13 @@ def test_names_follow_prometheus_rules() -> None:
 
 def test_the_reference_configuration_is_the_defaults() -> None:
     """Loading it changes nothing, so every value in it is the default."""
-    assert config.load(REFERENCE, {}) == config.load(None, {})
+    assert load(REFERENCE, {}) == load(None, {})
 
 
 def test_every_key_stands_in_the_reference_configuration() -> None:
     """Beside those of collectors, which are the same for each."""
     tree = yaml.safe_load(REFERENCE.read_text(encoding="utf-8"))
-    for key in config.keys():
+    for key in keys():
         if key.startswith("collectors."):
             continue
         place = tree
