@@ -25,7 +25,8 @@ class Bench:
     """A runner of one collector that does what the test says, with a clock that the test moves."""
 
     def __init__(self, *, elected: bool = False, needs: tuple[str, ...] = (), interval: float = 5.0) -> None:
-        self.now, self.led, self.capabilities = 0.0, ("public",), dict.fromkeys(needs, True)
+        self.now, self.capabilities = 0.0, dict.fromkeys(needs, True)
+        self.led: tuple[str, ...] = ("public",)
         self.does: Callable[[], Iterable[Sample]] = lambda: [VALUE.sample(1, "a")]
         self.on, self.superseded = True, False
         bench = self
