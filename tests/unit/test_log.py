@@ -104,12 +104,12 @@ def test_fields_named_like_the_own_ones_do_not_replace_them(capsys: pytest.Captu
 def test_libraries_that_use_plain_logging_come_out_alike(capsys: pytest.CaptureFixture[str]) -> None:
     """Placeholders and `extra` of the standard library; a wrong placeholder costs neither line nor a traceback."""
     log.configure("info", "logfmt")
-    foreign = logging.getLogger("psycopg.pool")
+    foreign = logging.getLogger("urllib3.connectionpool")
     foreign.warning("%s connections", 3, extra={"pool": "main"})
-    assert _logfmt(capsys) == 'level=warn component=psycopg.pool msg="3 connections" pool=main'
+    assert _logfmt(capsys) == 'level=warn component=urllib3.connectionpool msg="3 connections" pool=main'
     del logging.getLogger().handlers[:-1]  # pytest's own handlers raise at a wrong placeholder
     foreign.warning("%d connections", "many")
-    assert _logfmt(capsys) == 'level=warn component=psycopg.pool msg="%d connections"'
+    assert _logfmt(capsys) == 'level=warn component=urllib3.connectionpool msg="%d connections"'
 
 
 def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
