@@ -173,13 +173,13 @@ def container(pod: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def get(pod: dict[str, Any], path: str, port: int = 10917) -> str | None:
-    """Return what a pod's exporter answers; None when it does not answer with success."""
+def get(pod: dict[str, Any], path: str, timeout: float = 5) -> str | None:
+    """Return what a pod's exporter answers; None when it does not answer with success within `timeout` seconds."""
     address = pod["status"].get("podIP")
     if address is None:
         return None
     try:
-        answer = requests.get(f"http://{address}:{port}{path}", timeout=5)
+        answer = requests.get(f"http://{address}:10917{path}", timeout=timeout)
     except requests.RequestException:
         return None
     return answer.text if answer.ok else None
