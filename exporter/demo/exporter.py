@@ -4,15 +4,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from exporter.config import variable
-from exporter.demo.process import Server, ServerFailed, free_port, wait_for
+from exporter.demo.process import Server, ServerFailed, Started, free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +54,7 @@ class Options(TypedDict, total=False):
     """Where it listens on 127.0.0.1; a free one if not given."""
 
 
-class Exporter:
+class Exporter(Started):
     """``python -m exporter``; a context manager. Addresses go by environment, not by argv."""
 
     host = "127.0.0.1"
@@ -114,16 +113,3 @@ class Exporter:
     def close(self) -> None:
         """Stop it and remove its log."""
         self.server.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -3,8 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -13,7 +12,7 @@ from psycopg.rows import dict_row
 from exporter.demo.account import reachable, unprivileged
 from exporter.demo.debian import debian_program, environment
 from exporter.demo.postgres import Postgres
-from exporter.demo.process import Server, free_port, remove_folder, temporary_folder, wait_for
+from exporter.demo.process import Server, Started, free_port, remove_folder, temporary_folder, wait_for
 
 ADMIN = "pgbouncer_admin"
 """May change things on the console."""
@@ -31,7 +30,7 @@ def pgbouncer_program() -> Path:
     return debian_program("pgbouncer", ["pgbouncer"], (1, 18), (2,))
 
 
-class PgBouncer:
+class PgBouncer(Started):
     """One PgBouncer for one database; entering starts it, leaving removes it.
 
     Clients log in with scram-sha-256, and PgBouncer with the same names and passwords at PostgreSQL.
@@ -135,6 +134,8 @@ class PgBouncer:
             remove_folder(self._folder)
             self._folder = None
 
+    close = stop
+
     def pause(self) -> None:
         """Halt the process (SIGSTOP); not the console's PAUSE, which lets queries finish."""
         self.server.pause()
@@ -142,19 +143,6 @@ class PgBouncer:
     def resume(self) -> None:
         """Let a halted process run on."""
         self.server.resume()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _address(self, user: str, dbname: str) -> str:
         login = f"{quote(user, safe='')}:{quote(self._users[user], safe='')}"

@@ -6,8 +6,6 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 import psycopg
@@ -18,6 +16,7 @@ from exporter.demo.postgres_binaries import environment, postgres_home
 from exporter.demo.process import (
     Server,
     ServerFailed,
+    Started,
     free_port,
     keep_segment,
     remove_folder,
@@ -44,7 +43,7 @@ MODES = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIG
 """Shutdown modes, see the PostgreSQL manual, "Shutting Down the Server"."""
 
 
-class Postgres:
+class Postgres(Started):
     """One PostgreSQL server with an empty cluster of its own; entering starts it, leaving removes it.
 
     TCP on 127.0.0.1 asks for a password (scram-sha-256). The superuser ``postgres`` has a random one.
@@ -142,6 +141,12 @@ class Postgres:
         remove_folder(self.folder)
         self._server = None
 
+    close = stop
+
+    def abandon(self) -> None:
+        """Waste no time on an orderly end."""
+        self.stop("immediate")
+
     def restart(self, mode: str = "fast") -> None:
         """Stop and start the server on the same data and port."""
         self._shut_down(mode)
@@ -177,19 +182,6 @@ class Postgres:
                 connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(identifier))
                 connection.execute(command, [name])
                 connection.execute(sql.SQL("DROP DATABASE {}").format(identifier))
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop("immediate")
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _make_folder(self) -> None:
         account = unprivileged()

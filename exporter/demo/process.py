@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,35 @@ PORTS = range(20000, 32000)
 
 class ServerFailed(ExporterError):  # noqa: N818 - reads as what a user is told
     """A server didn't start, ended by itself or missed a deadline; the message ends with its log's last lines."""
+
+
+class Started(ABC):
+    """A context manager: entering starts it, leaving closes it, and so does a start that fails half-way."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and wait until it serves."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop it and remove what it left; also after a start that failed."""
+
+    def abandon(self) -> None:
+        """End what a failed start left behind."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.abandon()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class _Guard:

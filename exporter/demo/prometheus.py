@@ -3,14 +3,13 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import requests
 import yaml
 
 from exporter.demo.debian import debian_program, unpacked_folder
-from exporter.demo.process import Server, ServerFailed, free_port, remove_folder, temporary_folder, wait_for
+from exporter.demo.process import Server, ServerFailed, Started, free_port, remove_folder, temporary_folder, wait_for
 
 PROMETHEUS_VERSIONS = (2, 42), (4,)
 """The oldest that will do (``keep_firing_for``) and the first that is not known to work."""
@@ -69,7 +68,7 @@ class Series(NamedTuple):
     points: list[tuple[float, float]]
 
 
-class _WebServer:
+class _WebServer(Started):
     """What Prometheus and Alertmanager have in common: a folder, a port, ``/-/ready`` and ``/-/reload``."""
 
     def __init__(self, name: str) -> None:
@@ -95,6 +94,8 @@ class _WebServer:
         self.server.stop()
         self._http.close()
         remove_folder(self.folder)
+
+    close = stop
 
     def pause(self) -> None:
         """Halt the process (SIGSTOP)."""
@@ -126,19 +127,6 @@ class _WebServer:
             return self._http.get(f"{self.url}/-/ready", timeout=5).ok
         except requests.RequestException:
             return False
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 class Prometheus(_WebServer):

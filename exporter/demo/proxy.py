@@ -6,15 +6,13 @@ It runs in a process of its own (`exporter.demo.proxy_server`), so that neither 
 import json
 import socket
 import sys
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from exporter.demo import proxy_server
-from exporter.demo.process import Server, ServerFailed, free_port, wait_for
+from exporter.demo.process import Server, ServerFailed, Started, free_port, wait_for
 
 
-class TcpProxy:
+class TcpProxy(Started):
     """A proxy on 127.0.0.1 before one address; a context manager.
 
     What it does is in force for the connections there are and for new ones when a call returns. It ends TCP
@@ -113,15 +111,4 @@ class TcpProxy:
             self._control = None
         self._server.close()
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+    close = stop

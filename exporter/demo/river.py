@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self, TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import requests
 
 from exporter.demo.cache import PartMissing, go_build
-from exporter.demo.process import Server, ServerFailed, free_port, wait_for
+from exporter.demo.process import Server, ServerFailed, Started, free_port, wait_for
 
 Version = Literal["0.51", "0.16"]
 
@@ -83,7 +82,7 @@ class LogLine:
     error: str
 
 
-class River:
+class River(Started):
     """A worker process with a River client, its pool and a load of its own; a context manager.
 
     It inserts jobs, works them, and serves its pool's statistics at `metrics_url`, which stays the same
@@ -209,19 +208,6 @@ class River:
     def close(self) -> None:
         """Stop the worker and remove its log."""
         self._server.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def binary(version: Version = "0.51") -> Path:
