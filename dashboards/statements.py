@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import style
 from dashboards.panels import plot
-from dashboards.queries import Query, best, grown, highest, rate, ratio, river, server, top_rate, total, worst
+from dashboards.queries import Query, best, grown, highest, rate, ratio, river, server, total, worst
 
 CALLS = river("river_statement_calls_total")
 TIME = river("river_statement_seconds_total")
@@ -48,8 +48,8 @@ def busy() -> model.Panel:
     """Make the panel *Time in statements*."""
     return plot(
         "Time in statements",
-        "Seconds of execution per second: 1 is one connection busy all the time.",
-        Query(top_rate(TIME, "operation", OPERATIONS), "{{operation}}"),
+        "Seconds of execution per second, of the operations that take most: 1 is one connection busy all the time.",
+        Query(_by_operation(total(rate(TIME), "operation")), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.SECONDS,
         stack=True,
