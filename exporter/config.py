@@ -12,7 +12,7 @@ from functools import cache, reduce
 from operator import or_
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import msgspec
 import yaml
@@ -37,14 +37,19 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 class Duration(float):
     """Seconds, written as Prometheus writes durations: `500ms`, `10s`, `1m30s`, `1h`."""
 
+    least: ClassVar[float] = 0.0
+    """The shortest that is accepted, in seconds."""
+
     @classmethod
-    def parse(cls, text: object) -> Duration:
-        """Read a duration; raises ValueError with an example when it is none, or not above zero."""
+    def parse(cls, text: object) -> Self:
+        """Read a duration; raises ValueError with an example when it is none, not above zero or below `least`."""
         if not isinstance(text, str) or not _DURATION.fullmatch(text):
             raise ValueError(f"{text!r} is no duration; write it like 500ms, 10s or 1m30s")
         seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|[smhd])", text))
         if seconds <= 0:
             raise ValueError(f"{text!r} is not above zero")
+        if seconds < cls.least:
+            raise ValueError(f"{text!r} is too short; give {cls(cls.least)} or more")
         return cls(seconds)
 
     def __str__(self) -> str:
@@ -54,8 +59,21 @@ class Duration(float):
         return f"{self * 1000:g}ms"
 
 
+class Interval(Duration):
+    """Seconds between two runs: what runs more often keeps the database busy."""
+
+    least = 0.1
+
+
+class Window(Duration):
+    """Seconds that a peak is held for: a shorter one ends before the next scrape, and within a single attempt."""
+
+    least = 10.0
+
+
 Ratio = Annotated[float, Meta(gt=0, le=10, description="a share of the timeout")]
 Seconds = Duration
+_DURATIONS = (Duration, Interval, Window)
 
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +130,7 @@ class CollectorSettings(_Section, frozen=True):
     """One collector's own settings."""
 
     enabled: bool = True
-    interval: Seconds | None = None
+    interval: Interval | None = None
 
 
 Collectors = msgspec.defstruct(
@@ -155,8 +173,8 @@ class Config(_Section, frozen=True):
     river: River = River()
     pgbouncer: Pgbouncer = Pgbouncer()
     thresholds: Thresholds = Thresholds()
-    window: Seconds = Duration(60)
-    sample_interval: Seconds = Duration(1)
+    window: Window = Window(60)
+    sample_interval: Interval = Interval(1)
     collectors: Collectors = Collectors()  # type: ignore[valid-type]
     limits: Limits = Limits()
     web: Web = Web()
@@ -204,7 +222,7 @@ def schema() -> dict[str, Any]:
 
 def dump(config: Config) -> str:
     """The effective configuration as YAML, secrets masked."""
-    tree = msgspec.to_builtins(config, enc_hook=str, builtin_types=(Duration,))
+    tree = msgspec.to_builtins(config, enc_hook=str, builtin_types=_DURATIONS)
     for section in ("database", "river", "pgbouncer"):
         if tree[section]["url"]:
             tree[section]["url"] = mask(tree[section]["url"])
@@ -287,24 +305,25 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _decode(kind: type, value: Any) -> Any:
-    if kind is Duration:
-        return Duration.parse(value)
+    if issubclass(kind, Duration):
+        return kind.parse(value)
     raise TypeError(kind)
 
 
 @cache
 def _as_written(kind: Any) -> Any:
     """A section's type as a file spells it: durations are texts, so that msgspec can show their defaults."""
-    if kind is Duration:
-        return Annotated[str, Meta(pattern=r"^(\d+(\.\d+)?(ms|s|m|h|d))+$")]
     if isinstance(kind, UnionType):
         return reduce(or_, map(_as_written, get_args(kind)))
+    if isinstance(kind, type) and issubclass(kind, Duration):
+        least = f"{kind(kind.least)} or more" if kind.least else None
+        return Annotated[str, Meta(pattern=r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", description=least)]
     if not (isinstance(kind, type) and issubclass(kind, _Section)):
         return kind
     fields = []
     for each in msgspec.structs.fields(kind):
         written = _as_written(each.type)
-        default = msgspec.convert(_plain(msgspec.to_builtins(each.default, builtin_types=(Duration,))), written)
+        default = msgspec.convert(_plain(msgspec.to_builtins(each.default, builtin_types=_DURATIONS)), written)
         fields.append((each.encode_name, written, default))
     return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True, frozen=True, kw_only=True)
 

@@ -91,6 +91,31 @@ def test_what_is_no_duration_above_zero_is_refused(file: Path, text: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sample_interval: 99ms", "FILE:1: sample_interval: '99ms' is too short; give 100ms or more"),
+        ("window: 9s999ms", "FILE:1: window: '9s999ms' is too short; give 10s or more"),
+        (
+            "collectors:\n  jobs:\n    interval: 10ms",
+            "FILE:3: collectors.jobs.interval: '10ms' is too short; give 100ms or more",
+        ),
+    ],
+)
+def test_an_interval_or_window_that_is_too_short_is_refused(file: Path, text: str, message: str) -> None:
+    """It would keep the database busy, or lose a peak between two scrapes."""
+    assert refused(file, text) == message
+
+
+def test_the_shortest_interval_and_window_are_accepted(file: Path) -> None:
+    """Also by variable, where what is shorter is said of the variable."""
+    file.write_text("sample_interval: 100ms\nwindow: 10s\n")
+    config = load(file, {"RIVER_EXPORTER_COLLECTORS_JOBS_INTERVAL": "0.1s"})
+    assert (config.sample_interval, config.window, config.collector("jobs").interval) == (0.1, 10.0, 0.1)
+    with pytest.raises(ConfigError, match=r"^RIVER_EXPORTER_WINDOW: '1s' is too short; give 10s or more$"):
+        load(None, {"RIVER_EXPORTER_WINDOW": "1s"})
+
+
+@pytest.mark.parametrize(
     ("text", "seconds", "written"),
     [
         ("500ms", 0.5, "500ms"),
