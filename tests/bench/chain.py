@@ -126,6 +126,10 @@ class Chain:
                 found.append(each)
         return found
 
+    def told(self) -> bool:
+        """Whether there is nothing to wait for: nobody would be told, or somebody was."""
+        return self.receiver is None or bool(self.pages())
+
     def finish(self, result: Result, began: datetime, lifted: float, *, patience: float = RESOLVE_PATIENCE) -> None:
         """Wait at most `patience` seconds until the page is resolved, and write down what was sent."""
         if self.receiver is None:

@@ -81,7 +81,7 @@ def run(scenario: Scenario, *, alerts: bool, resolve: float = RESOLVE_PATIENCE) 
         say(f"{scenario.name}: the fault begins")
         with FAULTS[scenario.fault](parts.environment, scenario.start) as fault:
             started, wall = time.monotonic(), datetime.now(UTC)
-            while not _over(scenario, parts, time.monotonic() - started):
+            while not _over(scenario, parts, chain, time.monotonic() - started):
                 at = time.monotonic() - started
                 if not scenario.sudden:
                     share = min(1.0, at / scenario.seconds)
@@ -100,12 +100,12 @@ def run(scenario: Scenario, *, alerts: bool, resolve: float = RESOLVE_PATIENCE) 
     return result
 
 
-def _over(scenario: Scenario, parts: Scene, at: float) -> bool:
-    """Until River's own log tells of a deadline, and a moment more for the exporter to count it."""
+def _over(scenario: Scenario, parts: Scene, chain: Chain, at: float) -> bool:
+    """Until River's own log tells of a deadline, with a moment more for the exporter to count it and for the page."""
     if not scenario.fails:
         return at > scenario.seconds + 10
     deadlines = parts.river.deadlines()
-    if deadlines and (datetime.now(UTC) - deadlines[0]).total_seconds() > 12:
+    if deadlines and (datetime.now(UTC) - deadlines[0]).total_seconds() > (12 if chain.told() else 35):
         return True
     return at > scenario.seconds + PATIENCE
 
