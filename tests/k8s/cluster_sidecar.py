@@ -202,7 +202,10 @@ def test_it_outlives_river_and_tells_its_last_completions(app: Release, cluster:
         row = connection.execute("SELECT count(*) FROM river_job WHERE state = 'completed'").fetchone()
     count = row[0] if row else 0
     stopping = [at for at, line in exporter.lines if "stopping" in line]
-    print(f"River ended {ends['river'] - begun:.1f} s after the deletion, the pod was gone after {took:.1f} s")
+    print(
+        f"seconds after the deletion: River ended {ends['river'] - begun:.0f}, the exporter stopped lingering"
+        f" {stopping[0] - begun:.1f}, it ended {ends.get('river-exporter', 0) - begun:.0f}, the pod went {took:.1f}"
+    )
     print(f"scraped {len(scrapes)} times meanwhile; the last one told {scrapes[-1][1]:.0f} of {count} completions")
     assert ends["river"] >= begun + 3  # River's stop was a graceful one: its jobs of 4 s ended
     assert stopping[0] > ends["river"]

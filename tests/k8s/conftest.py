@@ -59,22 +59,21 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def make_place(cluster: Cluster, server: Postgres) -> Iterator[Callable[[str], Place]]:
-    """Yield a function that makes a restricted namespace and a migrated database with the exporter's role."""
-    made: list[Place] = []
+def make_place(cluster: Cluster, server: Postgres) -> Callable[[str], Place]:
+    """Return a function that makes a restricted namespace and a migrated database with the exporter's role.
+
+    Both go with the cluster and the server.
+    """
 
     def make(name: str) -> Place:
-        place = Place(f"{name}-{next(_numbers)}", f"{name.replace('-', '_')}_{next(_numbers)}", server)
+        number = next(_numbers)
+        place = Place(f"{name}-{number}", f"{name}_{number}", server)
         cluster.namespace(place.namespace)
         server.create_database(place.database, TEMPLATE)
         place.grant_role()
-        made.append(place)
         return place
 
-    yield make
-    for place in made:
-        cluster.kubectl("delete", "namespace", place.namespace, "--wait=true", "--timeout=120s")
-        server.drop_database(place.database)
+    return make
 
 
 @pytest.fixture(scope="session")
