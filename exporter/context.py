@@ -19,11 +19,13 @@ class Target:
     """The watched database, as its catalogue last told it; None or empty means that it has not been asked yet.
 
     `default` is the schema that River's names without one mean: the first in the search path, else of `schemas`.
+    `remedies` says of a missing capability what mends it on this server, where the general remedy would not.
     """
 
     schemas: tuple[str, ...] = ()
     default: str | None = None
     capabilities: Mapping[str, bool] = field(default_factory=dict)
+    remedies: Mapping[str, str] = field(default_factory=dict)
     statements_schema: str | None = None
     statements_version: tuple[int, ...] = ()
     version: int = 0

@@ -47,6 +47,11 @@ REMEDIES: Mapping[str, str] = {
 OPTIONAL = {"river_leader", "river_queue", "river_client", "river_migration", "track_commit_timestamp"}
 
 
+def remedy(target: Target, capability: str) -> str:
+    """What mends a capability that is missing: on this server, where it was seen why; else in general."""
+    return target.remedies.get(capability) or REMEDIES[capability]
+
+
 @dataclass(frozen=True, slots=True)
 class _Server:
     version: int
@@ -68,6 +73,7 @@ class _Capabilities:
     pg_monitor: bool
     statements_schema: str | None
     statements_version: list[int] | None
+    statements_closed: str | None
     statements_loaded: bool
     commit_timestamp: bool
 
@@ -110,7 +116,9 @@ class TargetCollector(DatabaseCollector):
             "primary": not server.standby,
             "server_version": server.version >= OLDEST,
             "pg_monitor": able.pg_monitor,
-            "pg_stat_statements": able.statements_schema is not None and able.statements_loaded,
+            "pg_stat_statements": able.statements_schema is not None
+            and able.statements_closed is None
+            and able.statements_loaded,
             "track_commit_timestamp": able.commit_timestamp,
         }
         for name in _Rights.__slots__:
@@ -118,11 +126,13 @@ class TargetCollector(DatabaseCollector):
             known = [right for row in rights if (right := getattr(row, name)) is not None]
             if known or name == "river_job":
                 capabilities[name] = len(rights) == len(schemas) > 0 and all(known)
-        self._tell(able.role, capabilities, found)
+        remedies = self._remedies(able)
+        self._tell(able.role, capabilities, remedies, found)
         self.context.target = Target(
             schemas=schemas if server.version >= OLDEST else (),
             default=self._default(schemas, found),
             capabilities=capabilities,
+            remedies=remedies,
             statements_schema=able.statements_schema,
             statements_version=tuple(able.statements_version or ()),
             version=server.version,
@@ -150,17 +160,29 @@ class TargetCollector(DatabaseCollector):
         placed = sorted((row.place, row.schema) for row in found if row.place and row.schema in schemas)
         return placed[0][1] if placed else next(iter(schemas), None)
 
-    def _tell(self, role: str, capabilities: Mapping[str, bool], found: list[_Schema]) -> None:
-        before = self.context.target.capabilities
+    @staticmethod
+    def _remedies(able: _Capabilities) -> dict[str, str]:
+        """What mends an extension that is there, but in a schema that is closed to the role."""
+        if able.statements_closed is None:
+            return {}
+        grant = f"GRANT USAGE ON SCHEMA {able.statements_closed} TO {able.role};"
+        general = REMEDIES["pg_stat_statements"]
+        return {"pg_stat_statements": grant if able.statements_loaded else f"{general} {grant}"}
+
+    def _tell(
+        self, role: str, capabilities: Mapping[str, bool], remedies: Mapping[str, str], found: list[_Schema]
+    ) -> None:
+        before = self.context.target
         for name, there in capabilities.items():
-            if there or before.get(name) is False:
+            said = before.capabilities.get(name) is False and before.remedies.get(name) == remedies.get(name)
+            if there or said:
                 continue
-            remedy = REMEDIES[name].replace("TO river_exporter", f"TO {role}")
+            mends = remedies.get(name) or REMEDIES[name].replace("TO river_exporter", f"TO {role}")
             if name == "river_schema":
                 wanted = ", ".join(self.context.config.river.schemas) or "the search path"
                 schemas = ", ".join(row.schema for row in found) or "no schema"
-                remedy += f"; river_job is looked for in {wanted} and is in {schemas}"
+                mends += f"; river_job is looked for in {wanted} and is in {schemas}"
             elif name.startswith("river_") and not capabilities["river_schema"]:
                 continue
             level = logging.INFO if name in OPTIONAL else logging.WARNING
-            log.log(level, "capability missing", extra={"capability": name, "remedy": remedy})
+            log.log(level, "capability missing", extra={"capability": name, "remedy": mends})

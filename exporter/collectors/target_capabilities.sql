@@ -2,13 +2,9 @@
 select
     quote_ident(current_user) as role,
     pg_has_role('pg_monitor', 'usage') or pg_has_role('pg_read_all_stats', 'usage') as pg_monitor,
-    (
-        select n.nspname::text
-        from pg_catalog.pg_extension as e join pg_catalog.pg_namespace as n on n.oid = e.extnamespace
-        where e.extname = 'pg_stat_statements'
-    ) as statements_schema,
-    (select string_to_array(e.extversion, '.')::int[] from pg_catalog.pg_extension as e where e.extname = 'pg_stat_statements')
-        as statements_version,
+    n.nspname::text as statements_schema,
+    string_to_array(e.extversion, '.')::int[] as statements_version,
+    case when not has_schema_privilege(n.oid, 'USAGE') then quote_ident(n.nspname) end as statements_closed,
     -- whoever may not read this setting is told so by the view itself
     case
         when pg_has_role('pg_read_all_settings', 'usage')
@@ -16,3 +12,7 @@ select
         else true
     end as statements_loaded,
     current_setting('track_commit_timestamp') = 'on' as commit_timestamp
+-- one row, also where the extension is not
+from (values (1)) as one
+left join pg_catalog.pg_extension as e on e.extname = 'pg_stat_statements'
+left join pg_catalog.pg_namespace as n on n.oid = e.extnamespace

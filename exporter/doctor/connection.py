@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from exporter.collectors.target import OPTIONAL, REMEDIES
+from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
 from exporter.context import Target
 from exporter.database import Unreachable
 from exporter.doctor.finding import Check, Finding
@@ -87,6 +87,6 @@ def _rights(target: Target) -> Iterator[Finding]:
         if name == "track_commit_timestamp":
             continue  # a setting, with a check of its own
         make = RIGHTS.note if name in OPTIONAL else RIGHTS.warning if name == "pg_stat_statements" else RIGHTS.problem
-        yield make(f"{name} is not to be seen", remedy=REMEDIES[name])
+        yield make(f"{name} is not to be seen", remedy=remedy(target, name))
     if missing == ["track_commit_timestamp"]:
         yield RIGHTS.ok("the role sees everything it needs")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from exporter import __version__
 from exporter.budget import CAUSES, Verdict
 from exporter.collector import Runner
-from exporter.collectors.target import OPTIONAL, REMEDIES
+from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
 from exporter.context import Context
 from exporter.masking import mask
 from exporter.status.sentence import Moment, largest, sentence
@@ -154,7 +154,7 @@ def look(context: Context, runners: Iterable[Runner]) -> View:
         more_queues=len(queues[MOST_QUEUES:]),
         collectors=tuple(_collector(context, runner) for runner in runners),
         capabilities=tuple(
-            CapabilityView(name, there, name in OPTIONAL, "" if there else REMEDIES.get(name, ""))
+            CapabilityView(name, there, name in OPTIONAL, "" if there else remedy(context.target, name))
             for name, there in context.target.capabilities.items()
         ),
     )

@@ -12,6 +12,7 @@ from exporter.collector import Runner
 from exporter.demo.postgres import Postgres
 from exporter.demo.process import wait_for
 from exporter.demo.river import migrate
+from exporter.doctor.connection import judge
 from exporter.setup_sql import render
 from tests.collecting import Exporter
 from tests.conftest import ROLE, Database
@@ -111,6 +112,27 @@ def test_what_is_missing_turns_off_only_its_part_and_comes_back(
         assert all(capabilities(exporter).values())
         for name in everything:
             assert runs(exporter, name), name
+
+
+def test_an_extension_in_a_schema_that_is_closed_to_the_role_is_opened_by_what_is_said(
+    database: Database, poor: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """First it is missing; then it is made where the role may not look, which is a new reason and said as well."""
+    grant = f'GRANT USAGE ON SCHEMA "My stats" TO "{POOR}";'
+    with Exporter(poor) as exporter, database.connect() as superuser:
+        superuser.execute("DROP EXTENSION pg_stat_statements")
+        assert capabilities(exporter)["pg_stat_statements"] == 0
+        assert "CREATE EXTENSION" in remedies(caplog)["pg_stat_statements"]
+        superuser.execute('CREATE SCHEMA "My stats"; CREATE EXTENSION pg_stat_statements SCHEMA "My stats"')
+        assert {name for name, there in capabilities(exporter).items() if not there} == {"pg_stat_statements"}
+        assert remedies(caplog) == {"pg_stat_statements": grant}
+        assert {each.remedy for each in judge(exporter.context.target) if each.check == "rights"} == {grant}
+        assert not runs(exporter, "statements")
+        capabilities(exporter)
+        assert remedies(caplog) == {}  # once is enough
+        superuser.execute(grant.encode())
+        assert all(capabilities(exporter).values())
+        assert runs(exporter, "statements")
 
 
 def test_a_schema_that_is_not_there_is_named_with_those_that_are(
