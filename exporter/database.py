@@ -199,9 +199,13 @@ class Database:
         return Lease(self)
 
     def move(self, address: Address, deadline: float) -> None:
-        """Use another address, or the same with other settings: every lease replaces its connection at its next run."""
+        """Use another address, or the same with other settings: every lease then replaces its connection.
+
+        Where nothing changes they are kept, and with them the election's lock.
+        """
+        changed = address.parameters() != self.address.parameters()
         self.address, self.deadline = address, deadline
-        self.epoch += 1
+        self.epoch += changed
 
     def close(self) -> None:
         """Close both sessions; one in the middle of a run is cut off."""
