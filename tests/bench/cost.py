@@ -81,6 +81,7 @@ class Bench:
         """Keep a figure and show it."""
         taken = figure(name, value, unit, limit, note)
         self.figures.append(taken)
+        keep(self.figures, RESULTS)
         say(f"{name}: {value:.3g} {unit} {taken.verdict}".rstrip())
 
 
@@ -317,7 +318,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rest(parts, options.minutes, peer_too)
         print(table(parts.figures))
         print(beside(parts.pairs))
-        keep(parts.figures, RESULTS)
         write(parts.figures, parts.pairs, arguments if arguments is not None else sys.argv[1:])
     failed = sum(not each.passed for each in parts.figures)
     print(f"{len(parts.figures) - failed} passed, {failed} failed")

@@ -15,6 +15,8 @@ TWENTIETH = 0.05
 
 _PERIOD = 100_000
 _MOST_SHARES = 262_144
+_REAL_TIME = 400_000
+"""Microseconds of a second in which threads of a group may be urgent."""
 _ROOT = Path("/sys/fs/cgroup/cpu")
 
 Place = Callable[[int], None]
@@ -34,17 +36,15 @@ def preferred() -> Iterator[bool]:
     """This process and those it starts get the processor before others that want it; whether that worked."""
     with _group("preferred", {"cpu.shares": _MOST_SHARES}) as place:
         if place:
+            with suppress(OSError):  # what `urgent` needs inside a group, where the kernel counts it by group
+                (_folder("preferred") / "cpu.rt_runtime_us").write_text(str(_REAL_TIME))
             place(os.getpid())
-        try:
-            yield place is not None
-        finally:
-            with suppress(OSError):
-                (_ROOT / "cgroup.procs").write_text(str(os.getpid()))
+        yield place is not None
 
 
 @contextmanager
 def urgent(pids: Sequence[int]) -> Iterator[None]:
-    """Let all threads of these processes run as soon as they can (SCHED_RR, sched(7)); needs root."""
+    """Let all threads of these processes run as soon as they can (SCHED_RR, sched(7)), where that is allowed."""
     _schedule(pids, os.SCHED_RR, 1)
     try:
         yield
@@ -54,13 +54,13 @@ def urgent(pids: Sequence[int]) -> Iterator[None]:
 
 def _schedule(pids: Sequence[int], policy: int, priority: int) -> None:
     for task in (int(path.name) for pid in pids for path in Path(f"/proc/{pid}/task").iterdir()):
-        with suppress(ProcessLookupError):  # a thread that has just ended
+        with suppress(ProcessLookupError, PermissionError):  # a thread that has just ended; an ordinary user
             os.sched_setscheduler(task, policy, os.sched_param(priority))
 
 
 @contextmanager
 def _group(name: str, settings: dict[str, int]) -> Iterator[Place | None]:
-    folder = _ROOT / f"river-exporter-{name}-{os.getpid()}"
+    folder = _folder(name)
     try:
         folder.mkdir()
     except OSError:
@@ -71,8 +71,15 @@ def _group(name: str, settings: dict[str, int]) -> Iterator[Place | None]:
             (folder / key).write_text(str(value))
         yield lambda pid: _write(folder, pid)
     finally:
-        with suppress(OSError):  # a process that has not ended yet keeps it
+        for pid in (folder / "cgroup.procs").read_text().split():
+            with suppress(OSError):  # it has just ended
+                _write(_ROOT, int(pid))
+        with suppress(OSError):  # one of them has not gone yet
             folder.rmdir()
+
+
+def _folder(name: str) -> Path:
+    return _ROOT / f"river-exporter-{name}-{os.getpid()}"
 
 
 def _write(folder: Path, pid: int) -> None:
