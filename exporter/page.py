@@ -1,7 +1,7 @@
 """Fetches a metrics page of River's process within a deadline, whatever the server does.
 
-A thread per page does the fetching, because no timeout of a socket ends a server that trickles a byte a second; while
-one is still at it no second one is started.
+A thread does the fetching, because no timeout of a socket ends a server that trickles a byte of its headers a second.
+While one is still at it no second one is started, unless it is long over its deadline; never more than two hang.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 MOST_BYTES = 4 * 1024 * 1024
 """A page larger than this is refused: River's has some kilobytes."""
 
+GRACE = 5.0
+"""Seconds after the deadline from which a fetch that still hangs is given up."""
+
+MOST_THREADS = 2
+"""Fetches of one page that may hang at the same time; what they hold is a thread and a socket each."""
+
 
 class PageError(ExporterError):
     """The page could not be had; the message says why."""
@@ -30,22 +36,25 @@ class Page:
 
     Args:
         deadline: seconds a fetch may take as a whole.
+        grace: seconds after its deadline from which a fetch that still hangs is given up.
     """
 
-    def __init__(self, url: str, deadline: float) -> None:
+    def __init__(self, url: str, deadline: float, grace: float = GRACE) -> None:
         self.url = url
         self._deadline = deadline
-        self._thread: threading.Thread | None = None
-        self._result: str | PageError = PageError("not fetched yet")
+        self._grace = grace
+        self._fetches: list[_Fetch] = []
+        self._hangs = False
 
     def start(self) -> None:
-        """Begin a fetch, unless the last one still hangs."""
-        if self._thread and self._thread.is_alive():
-            self._result = PageError(f"{mask(self.url)}: the last request still hangs")
-            return
-        self._result = PageError(f"{mask(self.url)}: no answer within {self._deadline:g} s")
-        self._thread = threading.Thread(target=self._fetch, args=(time.monotonic() + self._deadline,), daemon=True)
-        self._thread.start()
+        """Begin a fetch, unless the last one still hangs and is not given up, or as many hang as may."""
+        now = time.monotonic()
+        self._fetches = [fetch for fetch in self._fetches if fetch.is_alive()]
+        last = self._fetches[-1].ends + self._grace if self._fetches else now
+        self._hangs = len(self._fetches) >= MOST_THREADS or now < last
+        if not self._hangs:
+            self._fetches.append(_Fetch(self.url, self._deadline))
+            self._fetches[-1].start()
 
     def finish(self, ends: float) -> str:
         """The page's text, waited for until `ends` (monotonic seconds).
@@ -53,13 +62,30 @@ class Page:
         Raises:
             PageError: there is none.
         """
-        if self._thread:
-            self._thread.join(max(0.0, ends - time.monotonic()))
-        if isinstance(self._result, PageError):
-            raise self._result
-        return self._result
+        if self._hangs:
+            raise PageError(f"{mask(self.url)}: the last request still hangs")
+        if not self._fetches:
+            raise PageError(f"{mask(self.url)}: not fetched yet")
+        last = self._fetches[-1]
+        last.join(max(0.0, ends - time.monotonic()))
+        result = last.result  # read once: a late one may come in meanwhile
+        if isinstance(result, PageError):
+            raise result
+        return result
 
-    def _fetch(self, ends: float) -> None:
+
+class _Fetch(threading.Thread):
+    """One attempt, whose result nobody looks at any more once it is given up; `ends` in monotonic seconds."""
+
+    def __init__(self, url: str, deadline: float) -> None:
+        super().__init__(name="page", daemon=True)
+        self.url = url
+        self.ends = time.monotonic() + deadline
+        self._deadline = deadline
+        self.result: str | PageError = PageError(f"{mask(url)}: no answer within {deadline:g} s")
+
+    def run(self) -> None:
+        """Fetch, whatever happens."""
         import requests  # 6 MB that only those pay who name a page
         from urllib3.exceptions import HTTPError  # what reading a raw body raises
 
@@ -74,13 +100,13 @@ class Page:
                     headers={"Accept": "text/plain", "Accept-Encoding": "identity"},
                     allow_redirects=False,
                 ) as response:
-                    self._result = self._read(response, ends)
+                    self.result = self._read(response)
         except PageError as error:
-            self._result = error
+            self.result = error
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            self._result = PageError(f"{address}: {mask(one_line(error))}")
+            self.result = PageError(f"{address}: {mask(one_line(error))}")
 
-    def _read(self, response: requests.Response, ends: float) -> str:
+    def _read(self, response: requests.Response) -> str:
         address = mask(self.url)
         if response.status_code != 200:
             raise PageError(f"{address}: HTTP status {response.status_code}")
@@ -91,6 +117,6 @@ class Page:
             text += chunk
             if len(text) > MOST_BYTES:
                 raise PageError(f"{address}: more than {MOST_BYTES} bytes")
-            if time.monotonic() > ends:
+            if time.monotonic() > self.ends:
                 raise PageError(f"{address}: not whole within {self._deadline:g} s")
         return text.decode("utf-8", "replace")

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from exporter.demo.process import free_port, wait_for
-from exporter.page import MOST_BYTES, Page, PageError
+from exporter.page import MOST_BYTES, MOST_THREADS, Page, PageError
 
 DEADLINE = 0.5
 
@@ -171,35 +171,74 @@ def test_a_slow_trickle_is_dropped_within_the_deadline(serve: Serve, head: bytes
     assert "within 0.5 s" in reason(serve(trickle(head, body, 0.05)).url)
 
 
-def test_one_request_at_a_time_however_slow_the_server(serve: Serve) -> None:
-    """While one is still at it no second one is started; once it has ended, the page is there again."""
-    slow = threading.Event()
+def slow_until(quick: threading.Event) -> Handler:
+    """Trickle headers for ever to whoever asks before `quick` is set, answer at once after it."""
 
     def handler(client: socket.socket) -> None:
-        if not slow.is_set():
-            with suppress(OSError):
-                trickle(b"HTTP/1.1 200 OK\r\nX-A: ", b"x", 0.05)(client)
+        if not quick.is_set():
+            trickle(b"HTTP/1.1 200 OK\r\nX-A: ", b"x", 0.05)(client)
         answer(b"ok")(client)
 
-    server = serve(handler)
-    page = Page(server.url, DEADLINE)
+    return handler
+
+
+def fetched(page: Page) -> bool:
+    """Whether the page is there now."""
+    page.start()
+    try:
+        return page.finish(time.monotonic() + DEADLINE) == "ok"
+    except PageError:
+        return False
+
+
+def test_one_request_at_a_time_however_slow_the_server(serve: Serve) -> None:
+    """While one is still at it no second one is started; once it has ended, the page is there again."""
+    quick = threading.Event()
+    server = serve(slow_until(quick))
+    page = Page(server.url, DEADLINE, grace=60)
     for expected in ("no answer within", "still hangs", "still hangs"):
         page.start()
         with pytest.raises(PageError, match=expected):
             page.finish(time.monotonic() + 0.2)
     assert len(server.requests) == 1
-    slow.set()
+    quick.set()
     for client in server._clients:
         client.shutdown(socket.SHUT_RDWR)
+    wait_for(lambda: fetched(page), 10, "the page to be fetched again", interval=0.05)
 
-    def back() -> bool:
+
+def test_a_request_that_hangs_beyond_the_grace_is_given_up(serve: Serve) -> None:
+    """The page is fetched again and again beside it, though the server still trickles to the first."""
+    quick = threading.Event()
+    server = serve(slow_until(quick))
+    page = Page(server.url, DEADLINE, grace=0.2)
+    began = time.monotonic()
+    assert not fetched(page)
+    quick.set()
+    wait_for(lambda: fetched(page), 10, "the page to be fetched beside the one that hangs", interval=0.05)
+    assert time.monotonic() - began >= DEADLINE + 0.2
+    assert fetched(page)
+    assert len(server.requests) == 3
+
+
+def test_never_more_than_two_requests_hang(serve: Serve) -> None:
+    """However long it lasts; when one of them ends, there is room for the next."""
+    quick = threading.Event()
+    server = serve(slow_until(quick))
+    page = Page(server.url, 0.1, grace=0.0)
+
+    def refused() -> bool:
         page.start()
-        try:
-            return page.finish(time.monotonic() + DEADLINE) == "ok"
-        except PageError:
-            return False
+        with pytest.raises(PageError) as caught:
+            page.finish(time.monotonic() + 0.1)
+        return len(server.requests) == MOST_THREADS == 2 and "still hangs" in str(caught.value)
 
-    wait_for(back, 10, "the page to be fetched again", interval=0.05)
+    wait_for(refused, 10, "two requests to hang")
+    for _ in range(20):
+        assert refused()
+    quick.set()
+    server._clients[0].shutdown(socket.SHUT_RDWR)
+    wait_for(lambda: fetched(page), 10, "the page to be fetched beside the one that hangs", interval=0.05)
 
 
 def test_a_hundred_megabytes_are_dropped_long_before_they_are_read(serve: Serve) -> None:
