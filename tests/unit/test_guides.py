@@ -14,7 +14,7 @@ from exporter.doctor.run import checks
 
 ROOT = Path(__file__).parents[2]
 
-OWN = ("budget.md", "database-role.md", "doctor.md", "faq.md", "pgbouncer.md", "pool-statistics.md")
+OWN = ("budget.md", "comparison.md", "database-role.md", "doctor.md", "faq.md", "pgbouncer.md", "pool-statistics.md")
 FOREIGN = {
     "river_job", "river_leader", "river_queue", "river_client", "river_client_queue", "river_migration",
     "river_exporter",
