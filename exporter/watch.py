@@ -27,7 +27,7 @@ class Sessions:
         waiting: pids that wait for a lock, with their operation.
         worst: the oldest attempt in flight by cause, in seconds; empty without one.
         inflight: age of that attempt in seconds; 0 without one.
-        finished: the longest completing statement that ended since the sample before, in seconds.
+        finished: the longest completing statement that ended since the sample before, by cause, in seconds.
         completed: monotonic seconds at which a completing statement last ended, as far as a session still shows one.
         polled: monotonic seconds at which workers last fetched jobs or renewed their lead; None when not seen.
         trips: round trips of one completion of this River on a connection that is open: pgxpool (pgx 5, `ShouldPing`)
@@ -44,7 +44,7 @@ class Sessions:
     waiting: Mapping[int, str] = field(default_factory=dict)
     worst: Mapping[str, float] = field(default_factory=dict)
     inflight: float = 0.0
-    finished: float = 0.0
+    finished: Mapping[str, float] = field(default_factory=dict)
     completed: float | None = None
     polled: float | None = None
     trips: int = 1

@@ -101,6 +101,7 @@ class Attempts:
         self.timeout = timeout
         self._running: dict[tuple[int, float], Attempt] = {}
         self._others: dict[tuple[int, float], float] = {}
+        self._ended: dict[tuple[int, float], Attempt] = {}
 
     def update(self, now: float, rows: Iterable[SessionRow]) -> list[TimedOut]:
         """Take one sample of all River's sessions, at `now` (monotonic seconds).
@@ -109,14 +110,16 @@ class Attempts:
             The attempts that ended at the deadline since the last sample.
         """
         present = {row.backend: row for row in rows}
-        timed_out, running = [], {}
+        timed_out, running, ended = [], {}, {}
         for backend, attempt in self._running.items():
             row = present.get(backend)
             if row is not None and row.transaction == attempt.transaction:
                 running[backend] = attempt
-            elif self._at_deadline(attempt, row, now):
+                continue
+            ended[backend] = attempt
+            if self._at_deadline(attempt, row, now):
                 timed_out.append(TimedOut(attempt.leading(), attempt.age, attempt.seconds))
-        self._running = running
+        self._running, self._ended = running, ended
         for row in present.values():
             self._follow(now, row)
         self._others = {backend: start for backend, start in self._others.items() if backend in present}
@@ -129,6 +132,17 @@ class Attempts:
     def follows(self, backend: tuple[int, float]) -> bool:
         """Whether a session was in an attempt of the completer's, as of the last sample."""
         return backend in self._running
+
+    def finished(self, row: SessionRow) -> dict[str, float]:
+        """The time of the completing statement that a session ended since the sample before, by cause.
+
+        What nobody looked at while it lasted was quicker than the samples, and counts as execution.
+        """
+        seconds = row.statement_age - row.idle_since
+        attempt = self._ended.get(row.backend)
+        if attempt is None:
+            return {"execution": seconds}
+        return TimedOut(attempt.leading(), attempt.age, attempt.seconds).whole(max(seconds, attempt.age))
 
     def oldest(self) -> Attempt | None:
         """The oldest attempt in flight."""

@@ -102,7 +102,7 @@ class BudgetCollector(Collector):
         database = None
         if seen is not None:
             cut, watch.cut = watch.cut, {}
-            database = dict(cut or seen.worst) or ({"execution": seen.finished} if seen.finished else {})
+            database = dict(cut or seen.worst or seen.finished)
         waits = self._waits(watch, now, looked=seen is not None)
         trips, opened = (seen.trips, seen.opened) if seen else (1, False)
         verdict = watch.budget.tick(now, database, waits, trips, opened=opened)

@@ -181,7 +181,8 @@ class SessionsCollector(DatabaseCollector):
         self, session: Session, watch: Watch, rows: list[tuple[_Row, Statement]], now: float, elapsed: float
     ) -> None:
         attempts = watch.attempts
-        timed_out = attempts.update(now, [self._row(session, watch, row, statement) for row, statement in rows])
+        sample = [self._row(session, watch, row, statement) for row, statement in rows]
+        timed_out = attempts.update(now, sample)
         for end in timed_out:
             watch.time_out(end.cause, 1, now)
             watch.cut = end.whole(attempts.timeout)
@@ -205,11 +206,12 @@ class SessionsCollector(DatabaseCollector):
             inflight=age,
             finished=max(
                 (
-                    row.statement_age - row.idle_since
-                    for row, statement in rows
-                    if statement.completes and row.state == "idle" and row.idle_since <= elapsed
+                    attempts.finished(found)
+                    for found in sample
+                    if found.statement == "completing" and found.state == "idle" and found.idle_since <= elapsed
                 ),
-                default=0.0,
+                key=lambda split: sum(split.values()),
+                default={},
             ),
             completed=max(
                 (now - row.idle_since for row, statement in rows if statement.completes and row.state == "idle"),

@@ -222,3 +222,17 @@ def test_a_changed_clock_of_the_server_takes_no_time_away() -> None:
     attempts.update(1.0, [row(1.0, wait=LOCK)])
     (attempt,) = attempts.running()
     assert attempt.seconds["lock"] == 3.0
+
+
+def test_what_ended_between_two_samples_keeps_the_cause_it_was_seen_waiting_for() -> None:
+    """A lock of 2 s that was last seen at 1.8 s stays a lock; a statement that nobody saw counts as execution."""
+    attempts = Attempts(10.0)
+    waiting = SessionRow(
+        (1, 1.0), "active", "Lock", "transactionid", 100.0, "completing", statement_age=1.8, transaction_age=1.8
+    )
+    attempts.update(1.0, [waiting])
+    ended = SessionRow((1, 1.0), "idle", "Client", "ClientRead", None, "completing", statement_age=2.5, idle_since=0.5)
+    attempts.update(2.0, [ended])
+    assert attempts.finished(ended) == pytest.approx({"lock": 2.0})
+    quick = SessionRow((2, 1.0), "idle", "Client", "ClientRead", None, "completing", statement_age=0.6, idle_since=0.5)
+    assert attempts.finished(quick) == pytest.approx({"execution": 0.1})
