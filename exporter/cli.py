@@ -164,7 +164,7 @@ def _serve(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: ended.told())
     signal.signal(signal.SIGHUP, lambda *_: hangup.set())
     follower = Follower(path if options.config_follow else None)
-    app = wait_out(make, flags.get("web.listen_address"), ended) if options.config_follow else make()
+    app = wait_out(make, flags, ended) if options.config_follow else make()
     if app is None:  # told to end before there was a right configuration
         return 0
     app.start()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from exporter import __version__
 from exporter.app import BUILD, RELOADED
@@ -83,16 +83,16 @@ class Ending:
         return time.monotonic() >= self._deadline
 
 
-def wait_out(make: Callable[[], T], listen: str | None, ended: Ending) -> T | None:
+def wait_out(make: Callable[[], T], flags: Mapping[str, Any], ended: Ending) -> T | None:
     """Return what `make` makes; as long as the configuration is wrong, serve why and try again.
 
     Args:
         make: raises ConfigError for a wrong configuration.
-        listen: where to serve meanwhile, as `web.listen_address`; None is its default.
+        flags: dotted configuration keys; those of `web` say where to serve meanwhile, with TLS or without.
         ended: no more tries once it is time; the answer is None then.
 
     Raises:
-        ConfigError: `listen` cannot be listened on.
+        ConfigError: the address cannot be listened on.
     """
     try:
         return make()
@@ -107,7 +107,7 @@ def wait_out(make: Callable[[], T], listen: str | None, ended: Ending) -> T | No
         reload=None,
         status_page=lambda: "<!doctype html><title>river-exporter</title><p>The configuration is wrong, see /-/ready",
     )
-    server = Server(listen or Web().listen_address, routes)
+    server = _server(flags, routes)
     server.start()
     try:
         while not ended.wait(INTERVAL):
@@ -120,6 +120,15 @@ def wait_out(make: Callable[[], T], listen: str | None, ended: Ending) -> T | No
     finally:
         server.stop(timeout=2)
     return None
+
+
+def _server(flags: Mapping[str, Any], routes: Routes) -> Server:
+    """With the web configuration file of the command line, unless that is what is wrong."""
+    address, file = flags.get("web.listen_address", Web().listen_address), flags.get("web.config_file")
+    try:
+        return Server(address, routes, Path(file) if file else None)
+    except ConfigError:
+        return Server(address, routes)
 
 
 def _samples() -> Iterator[Sample]:

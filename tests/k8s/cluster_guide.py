@@ -27,7 +27,7 @@ from exporter.demo.postgres_binaries import postgres_home
 from exporter.demo.process import wait_for
 from exporter.demo.prometheus import Prometheus, promtool
 from tests.k8s import helm, image_tools, operator
-from tests.k8s.conftest import TEMPLATE
+from tests.k8s.conftest import TEMPLATE, postgres_for_pods
 from tests.k8s.image_tools import ROOT
 from tests.k8s.kubernetes import NODE, Cluster
 
@@ -81,6 +81,14 @@ def comparable(text: str) -> str:
     for pattern, word in VARYING:
         text = re.sub(pattern, word, text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
+
+
+@pytest.fixture
+def server(cluster: Cluster, images: None) -> Iterator[Postgres]:
+    """Yield a PostgreSQL of the guide's own: at its end it drops the role."""
+    del cluster, images
+    with postgres_for_pods() as postgres:
+        yield postgres
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ def threshold(pod: dict[str, Any]) -> str | None:
 def test_tls_and_a_password_leave_the_probes_alone(
     release: Release, cluster: Cluster, place: Place, tmp_path: Path
 ) -> None:
-    """With a web configuration scrapes are encrypted and ask who it is; kubelet's probes go on as before."""
+    """With a web configuration scrapes are encrypted and ask who it is; kubelet's probes need to know nobody."""
     subject = ["-subj", "/CN=river-exporter", "-days", "2", "-nodes", "-newkey", "rsa:2048"]
     files = ["-keyout", str(tmp_path / "tls.key"), "-out", str(tmp_path / "tls.crt")]
     subprocess.run(["openssl", "req", "-x509", *subject, *files], capture_output=True, check=True)

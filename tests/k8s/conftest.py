@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,9 @@ def images(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
     cluster.load(exporter, worker)
 
 
-@pytest.fixture(scope="session")
-def server(cluster: Cluster, images: None) -> Iterator[Postgres]:
-    """Yield a PostgreSQL that pods reach at the node's address."""
-    del cluster, images  # they come first: this process is in the cluster's network then
+@contextmanager
+def postgres_for_pods() -> Iterator[Postgres]:
+    """Run a PostgreSQL that pods reach at the node's address, with River's tables in the template."""
     with Postgres(18, {"listen_addresses": "*", "max_connections": 200}) as postgres:
         with (postgres.data / "pg_hba.conf").open("a") as file:
             file.write("host all all 10.0.0.0/8 scram-sha-256\n")
@@ -52,6 +52,14 @@ def server(cluster: Cluster, images: None) -> Iterator[Postgres]:
         river.migrate(postgres.url(TEMPLATE))
         with postgres.connect(TEMPLATE) as connection:
             connection.execute("CREATE EXTENSION pg_stat_statements")
+        yield postgres
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster, images: None) -> Iterator[Postgres]:
+    """Yield the PostgreSQL of most tests."""
+    del cluster, images  # they come first: this process is in the cluster's network then
+    with postgres_for_pods() as postgres:
         yield postgres
 
 

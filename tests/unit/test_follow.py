@@ -52,14 +52,17 @@ def test_without_a_file_nothing_ever_changes() -> None:
 
 def test_a_right_configuration_is_not_waited_for() -> None:
     """Nothing listens in between: what was made is returned at once."""
-    assert wait_out(lambda: "made", "no address", Ending()) == "made"
+    assert wait_out(lambda: "made", {"web.listen_address": "none"}, Ending()) == "made"
 
 
-def waiting(make: Callable[[], str], ended: Ending) -> tuple[str, threading.Thread, list[str | None]]:
+def waiting(
+    make: Callable[[], str], ended: Ending, web_config: str | None = None
+) -> tuple[str, threading.Thread, list[str | None]]:
     """Wait in a thread; returns the address that is served meanwhile, the thread, and where its result goes."""
     listen = f"127.0.0.1:{free_port()}"
+    flags = {"web.listen_address": listen, "web.config_file": web_config}
     results: list[str | None] = []
-    thread = threading.Thread(target=lambda: results.append(wait_out(make, listen, ended)))
+    thread = threading.Thread(target=lambda: results.append(wait_out(make, flags, ended)))
     thread.start()
     return f"http://{listen}", thread, results
 
@@ -101,6 +104,21 @@ def test_waiting_ends_when_told_to() -> None:
 
     ended = Ending()
     url, thread, results = waiting(make, ended)
+    wait_for(lambda: answers(url), 5, "the health page")
+    ended.told()
+    thread.join(5)
+    assert results == [None]
+
+
+def test_a_wrong_web_configuration_is_waited_out_too(tmp_path: Path) -> None:
+    """Without TLS then, as nobody knows of any: what counts is that something answers."""
+    (tmp_path / "web.yaml").write_text("tls_server_config: {cert_file: none.crt, key_file: none.key}\n")
+
+    def make() -> str:
+        raise ConfigError("web.yaml: no such certificate")
+
+    ended = Ending()
+    url, thread, results = waiting(make, ended, str(tmp_path / "web.yaml"))
     wait_for(lambda: answers(url), 5, "the health page")
     ended.told()
     thread.join(5)

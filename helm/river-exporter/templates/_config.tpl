@@ -14,11 +14,6 @@
 {{- $_ := set $config $section . }}
 {{- end }}
 {{- end }}
-{{- with .Values.webConfig }}
-{{- if .existingSecret }}
-{{- $_ := set $config "web" (merge (dict "config_file" (printf "/etc/river-exporter/web/%s" .key)) ($config.web | default dict)) }}
-{{- end }}
-{{- end }}
 {{- toYaml $config }}
 {{- end }}
 

@@ -93,6 +93,11 @@ args:
   - --config.file=/etc/river-exporter/config/exporter.yaml
   - --config.follow
   - --web.listen-address=:{{ .Values.port }}
+  {{- with .Values.webConfig }}
+  {{- if .existingSecret }}
+  - --web.config.file=/etc/river-exporter/web/{{ .key }}
+  {{- end }}
+  {{- end }}
   {{- if eq .Values.mode "sidecar" }}
   - --shutdown.linger={{ .Values.sidecar.linger }}
   {{- end }}
@@ -147,20 +152,37 @@ volumeMounts:
 {{- end }}
 
 {{/* Startup and liveness ask for neither a database nor credentials. There is no readiness probe, as it would be one of
-the whole pod: the exporter never stops River. */}}
+the whole pod: the exporter never stops River. With TLS a start is an open port: should the certificate be what is wrong,
+River starts all the same. */}}
 {{- define "river-exporter.probes" -}}
 startupProbe:
-  httpGet:
-    path: {{ ternary "/-/ready" "/-/healthy" .Values.sidecar.gate }}
+  {{- if .Values.sidecar.gate }}
+  {{- include "river-exporter.get" (dict "context" . "path" "/-/ready") | nindent 2 }}
+  {{- else if include "river-exporter.tls" . }}
+  tcpSocket:
     port: river-exporter
+  {{- else }}
+  {{- include "river-exporter.get" (dict "context" . "path" "/-/healthy") | nindent 2 }}
+  {{- end }}
   periodSeconds: 1
   timeoutSeconds: 5
   failureThreshold: {{ ternary 600 60 .Values.sidecar.gate }}
 livenessProbe:
-  httpGet:
-    path: /-/healthy
-    port: river-exporter
+  {{- include "river-exporter.get" (dict "context" . "path" "/-/healthy") | nindent 2 }}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 3
+{{- end }}
+
+{{- define "river-exporter.tls" -}}
+{{- if and .Values.webConfig.existingSecret .Values.webConfig.tls }}true{{ end }}
+{{- end }}
+
+{{- define "river-exporter.get" -}}
+httpGet:
+  path: {{ .path }}
+  port: river-exporter
+  {{- if include "river-exporter.tls" .context }}
+  scheme: HTTPS
+  {{- end }}
 {{- end }}
