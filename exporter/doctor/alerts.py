@@ -28,7 +28,7 @@ CHECKS = (ALERTS, SCRAPED, FIRING)
 
 CRITICAL = frozenset({
     "RiverCompleterBudget", "RiverCompleterTimingOut", "RiverCompletionsLost", "RiverDatabaseUnreachable",
-    "RiverExporterDown", "RiverTableWraparound",
+    "RiverExporterDown", "RiverTableWraparound", "RiverAddressRefused",
 })  # fmt: skip
 """Alerts with a critical tier: they page somebody."""
 

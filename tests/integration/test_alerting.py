@@ -192,6 +192,7 @@ SETTINGS = {
     f'river_completer_timeouts_total{{{SCHEMA},cause="lock"}}': 0.0,
     f"river_completer_stalls_total{{{SCHEMA}}}": 0.0,
     'river_pool_free_ratio{source="pgxpool"}': 0.8,
+    'river_probe_failures_total{reason="refused"}': 0.0,
 }
 
 
@@ -295,3 +296,20 @@ def test_a_precursor_alone_is_told_in_the_channel_and_wakes_nobody(chain: Chain)
     assert [each["labels"]["alertname"] for each in told.alerts] == ["RiverPoolNearlyExhausted"]
     assert "pgxpool" in told.alerts[0]["annotations"]["description"]
     assert not chain.told("pager", "firing")
+
+
+def test_an_address_that_refuses_is_one_page_that_an_unreachable_database_adds_nothing_to(chain: Chain) -> None:
+    """The reason is in the text; the database and a precursor, which fire as well, are muted."""
+    chain.exporter.say({
+        'river_probe_failures_total{reason="refused"}': 40.0,
+        'river_up{reason=""}': 0.0,
+        'river_pool_free_ratio{source="pgxpool"}': 0.1,
+    })  # fmt: skip
+    (page,) = wait_for(lambda: chain.told("pager", "firing"), 20, "the page", interval=0.1)
+    (alert,) = page.alerts
+    assert alert["labels"] == {"alertname": "RiverAddressRefused", "severity": "critical", "stage": "symptom"}
+    assert alert["annotations"]["summary"].endswith("Reason: refused")
+    assert alert["annotations"]["description"].endswith("The database itself does not answer either.")
+    for name, severity in (("RiverDatabaseUnreachable", "critical"), ("RiverPoolNearlyExhausted", "warning")):
+        wait_for(lambda: chain.state(name, severity) == "firing", 30, f"{name} to fire", interval=0.2)  # noqa: B023
+    steadily(lambda: len(chain.receiver.notifications) == 1, 6)
