@@ -133,7 +133,7 @@ def test_a_quick_transaction_of_somebody_s_is_told_by_its_locks(database: Databa
 @pytest.mark.parametrize("river_version", ["0.51", "0.16"])
 def test_a_real_river_is_recognised_and_its_completer_followed(database: Database, river: StartRiver) -> None:
     """Both shapes of its statement; with a share of its jobs completed in transactions of their own."""
-    river(rate=60, job_seconds=0.02, complete_tx=0.3, workers=5, pool=20)
+    river(rate=60, job_seconds=0.3, complete_tx=0.3, workers=20, pool=30)  # many run, so some are left to complete
     with Exporter(database.exporter_url) as exporter, database.connect() as superuser:
         wait_for(lambda: sum(sessions(exporter).values()) >= 3, 20, "River's sessions to be seen")
         watch = exporter.context.watch("public")
