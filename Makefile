@@ -57,6 +57,10 @@ pictures: $(READY) ## Draw docs/pictures again: the budget by its model, the sta
 	@$(BIN)/python -m tests.budget_picture
 	@$(BIN)/python -m tests.screenshots
 
+.PHONY: preview
+preview: $(READY) ## Draw every dashboard from a live Prometheus (ARGS="--prometheus http://127.0.0.1:9090")
+	@$(BIN)/python -m dashboards.preview $(ARGS)
+
 .PHONY: bench
 bench: $(READY) ## Speed, memory and what it costs the database
 	@$(BIN)/python -m tests.bench.cost $(ARGS)
@@ -68,6 +72,14 @@ bench-precursor: $(READY) ## Every fault, grown until River fails: cause, lead t
 .PHONY: bench-healthy
 bench-healthy: $(READY) ## A healthy hour, of which nothing may be told (ARGS="--minutes 60")
 	@$(BIN)/python -m tests.bench.healthy $(ARGS)
+
+.PHONY: bench-dashboards
+bench-dashboards: $(READY) ## How long each query of the dashboards takes on days of made-up data (ARGS="--days 15")
+	@$(BIN)/python -m tests.bench.dashboards $(ARGS)
+
+.PHONY: bench-alerts
+bench-alerts: $(READY) ## Every fault through Prometheus and Alertmanager, to the page and to its end (long)
+	@$(BIN)/python -m tests.bench.precursor --alerts $(ARGS)
 
 .PHONY: lock
 lock: $(READY) ## Write the lock files from pyproject.toml
