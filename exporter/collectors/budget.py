@@ -71,6 +71,7 @@ class BudgetCollector(Collector):
         self._stalls, self._timeouts = Counter(STALLS), Counter(TIMEOUTS)
         self._counted: dict[tuple[str, str], int] = {}
         self._stalled: dict[str, float] = {}
+        self._unwell = float("-inf")
         self._led: frozenset[str] = frozenset()
 
     def collect(self) -> Iterator[Sample]:
@@ -133,6 +134,8 @@ class BudgetCollector(Collector):
         network = self._ask("network", now)
         if network:
             found["network"] = network
+        if network is None or max(network.now, network.done) >= HEALTHY:
+            self._unwell = now
         pool = self._ask("pgxpool", now) or self._ask("pgbouncer", now) or self._ask("exporter", now)
         if pool is None and looked:
             pool = self._residual(watch, now, network)
@@ -150,12 +153,12 @@ class BudgetCollector(Collector):
         if network is None or completions is None or now - completions.at > FRESH:
             return None
         silent = completions.seconds or 0.0
-        healthy = max(network.now, network.done) < HEALTHY
         quiet = not watch.slow_since(now - max(silent, watch.budget.window if silent < HEALTHY else 0.0) - FRESH)
-        if not healthy or not quiet:
+        late = self._late(watch, now)
+        if now - self._unwell < max(silent, late) + FRESH or not quiet:
             return Wait("residual", 0.0, 0.0, now)
         spent = network.done * (watch.sessions.trips if watch.sessions else 1) + network.anew
-        return Wait("residual", max(0.0, self._late(watch, now) - spent), silent if silent > HEALTHY else 0.0, now)
+        return Wait("residual", max(0.0, late - spent), silent if silent > HEALTHY else 0.0, now)
 
     def _late(self, watch: Watch, now: float) -> float:
         """The lag that nothing explains, at most as long as completions were seen to stay away."""
