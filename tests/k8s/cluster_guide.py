@@ -164,7 +164,9 @@ def test_the_guide_holds(cluster: Cluster, shell: dict[str, str], tmp_path: Path
                 operate(cluster, shell, tmp_path)  # what the Prometheus operator does by itself
             expected, seen = comparable("\n".join(each.expected)), comparable(each.seen)
             if not checker.check_output(expected, seen, doctest.ELLIPSIS):
-                wrong.append(f"docs/kubernetes.md:{each.line}: $ {each.text}\nit shows:\n{expected}\nseen:\n{seen}")
+                wrong.append(
+                    f"docs/kubernetes.md:{each.line}: $ {each.text}\nit shows:\n{expected}\nseen:\n{each.seen}"
+                )
     SEEN.write_text(with_output(guide))
     assert not wrong, "\n".join(wrong)
     assert len(guide) >= 20

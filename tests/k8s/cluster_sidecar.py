@@ -18,7 +18,7 @@ import requests
 from exporter.demo.process import wait_for
 from exporter.demo.prometheus import Prometheus
 from tests.k8s import helm, operator
-from tests.k8s.kubernetes import Cluster, container, get, moment, process_of
+from tests.k8s.kubernetes import Cluster, Watched, container, get, moment, process_of
 from tests.k8s.release import APP, Place, Release, application, released, secrets
 
 pytestmark = pytest.mark.timeout(900)
@@ -176,35 +176,35 @@ def test_it_outlives_river_and_tells_its_last_completions(app: Release, cluster:
     name = pod["metadata"]["name"]
     wait_for(lambda: completed(get(pod, "/metrics")) > 5, 60, "completions to be counted", interval=0.5)
 
-    exporter = Follow(cluster, place.namespace, name, "river-exporter")
     scrapes: list[tuple[float, float]] = []
-    ends: dict[str, float] = {}
-    begun = time.time()
-    cluster.kubectl("scale", "-n", place.namespace, "deployment/app", "--replicas=0")
 
     def gone() -> bool:
-        text = get(pod, "/metrics")
+        text = get(pod, "/metrics", timeout=1)
         if text is not None:
             scrapes.append((time.time(), completed(text)))
-        found = cluster.get("pods", "-n", place.namespace, "-l", APP)["items"]
-        for each in found:
-            if each["metadata"]["name"] == name:
-                for part in ("river", "river-exporter"):
-                    if ended := container(each, part)["state"].get("terminated"):
-                        ends.setdefault(part, moment(ended["finishedAt"]))
-                        assert ended["exitCode"] == 0, f"{part}: {ended}"
-        return name not in {each["metadata"]["name"] for each in found}
+        return not cluster.get("pods", "-n", place.namespace, "-l", APP)["items"]
 
-    wait_for(gone, 60, "the pod to go", interval=0.1)
-    took = time.time() - begun
+    exporter = Follow(cluster, place.namespace, name, "river-exporter")
+    with Watched(cluster, place.namespace, name) as watched:
+        begun = time.time()
+        cluster.kubectl("scale", "-n", place.namespace, "deployment/app", "--replicas=0")
+        wait_for(gone, 60, "the pod to go", interval=0.1)
+        took = time.time() - begun
+        states = watched.states()
     exporter.end()
+    ends = {}
+    for part in ("river", "river-exporter"):
+        ended = [state for pod in states if (state := container(pod, part)["state"].get("terminated"))]
+        assert ended, f"{part} was not seen to end"
+        assert ended[-1]["exitCode"] == 0
+        ends[part] = moment(ended[-1]["finishedAt"])
     with place.server.connect(place.database) as connection:
         row = connection.execute("SELECT count(*) FROM river_job WHERE state = 'completed'").fetchone()
     count = row[0] if row else 0
     stopping = [at for at, line in exporter.lines if "stopping" in line]
     print(
         f"seconds after the deletion: River ended {ends['river'] - begun:.0f}, the exporter stopped lingering"
-        f" {stopping[0] - begun:.1f}, it ended {ends.get('river-exporter', 0) - begun:.0f}, the pod went {took:.1f}"
+        f" {stopping[0] - begun:.1f}, it ended {ends['river-exporter'] - begun:.0f}, the pod went {took:.1f}"
     )
     print(f"scraped {len(scrapes)} times meanwhile; the last one told {scrapes[-1][1]:.0f} of {count} completions")
     assert ends["river"] >= begun + 3  # River's stop was a graceful one: its jobs of 4 s ended

@@ -4,11 +4,12 @@ import ctypes
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import requests
 
@@ -37,7 +38,7 @@ class Cluster:
         self.kubeconfig = self._state / "admin.kubeconfig"
         self.program = cache_dir() / "one-node-kubernetes" / "bin" / "kubectl"
 
-    def __enter__(self) -> "Cluster":
+    def __enter__(self) -> Self:
         try:
             self._cluster("up")
         except BaseException:
@@ -183,6 +184,39 @@ def get(pod: dict[str, Any], path: str, timeout: float = 5) -> str | None:
     except requests.RequestException:
         return None
     return answer.text if answer.ok else None
+
+
+class Watched:
+    """Every state of a pod that the API server tells of; a context manager."""
+
+    def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
+        words = ["get", "pod", name, "-n", namespace, "--watch", "-o", "json"]
+        self._output = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [cluster.program, "--kubeconfig", cluster.kubeconfig, *words], stdout=self._output
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._output.close()
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return the states so far, in order."""
+        self._output.seek(0)
+        text = self._output.read()
+        decoder, found, at = json.JSONDecoder(), [], 0
+        while at < len(text.rstrip()):
+            try:
+                state, at = decoder.raw_decode(text, at)
+            except ValueError:
+                break  # the last one was cut off
+            found.append(state)
+            at += len(text[at:]) - len(text[at:].lstrip())
+        return found
 
 
 def process_of(pod: dict[str, Any]) -> Path:
