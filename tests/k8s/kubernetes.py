@@ -191,7 +191,7 @@ class Watched:
 
     def __init__(self, cluster: Cluster, namespace: str, name: str) -> None:
         words = ["get", "pod", name, "-n", namespace, "--watch", "-o", "json"]
-        self._output = tempfile.TemporaryFile("w+")
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
         self._process = subprocess.Popen(
             [cluster.program, "--kubeconfig", cluster.kubeconfig, *words], stdout=self._output
         )
