@@ -1,4 +1,4 @@
-"""Everything the tests on the cluster need, fetched and built with its progress shown: ``python -m tests.k8s.fetch``."""
+"""Everything the tests on the cluster need, fetched and built with progress shown: ``python -m tests.k8s.fetch``."""
 
 from exporter.demo import river
 from exporter.demo.postgres_binaries import postgres_home
