@@ -62,6 +62,7 @@ SCENARIOS = (
     Scenario("row lock, at once", "row-lock", "lock", 60, 60),
     Scenario("LOCK TABLE", "table-lock", "lock", 0.5, 14),
     Scenario("ALTER TABLE behind an idle reader", "ddl", "lock", 60, 60),
+    Scenario("VACUUM FULL behind an idle reader", "vacuum-full", "lock", 60, 60),
     Scenario("pool leaked", "pool-exhausted", "pool", 1, 10, seconds=100, pool_statistics=True),
     Scenario("pool leaked, statistics unknown", "pool-exhausted", "pool", 10, 10),
     Scenario("workers hold all connections", "pool-held", "pool", 0.25, 16, seconds=240, pool_statistics=True),

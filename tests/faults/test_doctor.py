@@ -22,6 +22,7 @@ EXPECTED: dict[str, tuple[str, str, float | None]] = {
     "prepared-transaction": ("locks", "ROLLBACK PREPARED", None),
     "table-lock": ("locks", "pg_terminate_backend", None),
     "ddl": ("locks", "pg_terminate_backend", None),
+    "vacuum-full": ("locks", "pg_terminate_backend", None),
     "pool-exhausted": ("pool-free", "holds the connections", None),
     "pool-held": ("pool-free", "holds the connections", None),
     "network-delay": ("network-connect", "way between", 0.3),

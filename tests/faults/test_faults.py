@@ -93,6 +93,7 @@ def completer_waits(database: Database) -> set[tuple[str | None, str | None]]:
         ("prepared-transaction", ("Lock", "transactionid")),
         ("table-lock", ("Lock", "relation")),
         ("ddl", ("Lock", "relation")),
+        ("vacuum-full", ("Lock", "relation")),
         ("slow-statement", ("Timeout", "PgSleep")),
         ("slow-trigger", (None, None)),
         ("sync-standby", ("IPC", "SyncRep")),

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -118,16 +119,23 @@ class Ddl(HeldFault):
 
     name = "ddl"
     cause = "lock"
+    statement: ClassVar[LiteralString] = "ALTER TABLE {} ALTER priority SET DEFAULT 1"
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep the ALTER TABLE waiting."""
-        alter = sql.SQL("ALTER TABLE {} ALTER priority SET DEFAULT 1").format(self.environment.river_job)
-        with self.environment.connect() as reader, self.environment.connect() as altering:
+        """Keep the statement waiting."""
+        statement = sql.SQL(self.statement).format(self.environment.river_job)
+        with self.environment.connect() as reader, self.environment.connect(autocommit=True) as changing:
             reader.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(self.environment.river_job))
-            with running(altering, alter):
-                pid = altering.info.backend_pid
-                attempt(lambda: waits(self.environment, pid, "Lock"), "a waiting ALTER TABLE")
+            with running(changing, statement):
+                pid = changing.info.backend_pid
+                attempt(lambda: waits(self.environment, pid, "Lock"), f"a waiting {self.name}")
                 yield
-            altering.rollback()
             reader.rollback()
+
+
+class VacuumFull(Ddl):
+    """A VACUUM FULL queues behind an idle reader, and everybody else behind the VACUUM FULL."""
+
+    name = "vacuum-full"
+    statement = "VACUUM FULL {}"
