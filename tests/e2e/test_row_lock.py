@@ -59,9 +59,9 @@ def test_a_short_row_lock_is_found_named_and_seen_to_vanish(database: Database, 
         wait_for(lambda: [each for each in prometheus.query(expression) if each.value > 4], 20, "Prometheus to have it")
         wait_for(lambda: ratio() < 0.3, WINDOW + 10, "the peak to vanish")
         assert time.monotonic() - lifted > WINDOW - 8
-        found = exporter.metrics()
-        assert not found.samples("river_lock_wait_seconds", blocker="idle_in_transaction", operation=COMPLETING)
-        assert not found.samples("river_completer_cause")
+        blocked = {"blocker": "idle_in_transaction", "operation": COMPLETING}
+        wait_for(lambda: not exporter.metrics().samples("river_lock_wait_seconds", **blocked), 10, "the wait to vanish")
+        assert not exporter.metrics().samples("river_completer_cause")
         assert worker.deadlines() == []
 
 
