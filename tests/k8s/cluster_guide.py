@@ -69,6 +69,7 @@ VARYING = (
     (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w+ +\d+ [\d:]+ \d+", "TIME"),
     (r"@\[[\d.]+\]", "TIME"),
     (r"\b\d+m?\d*s\b", "AGE"),
+    (r"(?<=} => )10(?= )", "NUMBER"),  # of the budget, which ends at the timeout
     (r"\b10\.77\.0\.\d+", "ADDRESS"),
     (r"\b\d+\.\d+\b", "NUMBER"),
     (r"\binstance=\"[^\"]*\"", "instance"),
@@ -84,7 +85,7 @@ def comparable(text: str) -> str:
 
 
 @pytest.fixture
-def server(cluster: Cluster, images: None) -> Iterator[Postgres]:
+def own_server(cluster: Cluster, images: None) -> Iterator[Postgres]:
     """Yield a PostgreSQL of the guide's own: at its end it drops the role."""
     del cluster, images
     with postgres_for_pods() as postgres:
@@ -92,14 +93,14 @@ def server(cluster: Cluster, images: None) -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def shell(cluster: Cluster, server: Postgres, tmp_path: Path) -> Iterator[dict[str, str]]:
+def shell(cluster: Cluster, own_server: Postgres, tmp_path: Path) -> Iterator[dict[str, str]]:
     """Yield the environment of who follows the guide: tools, a database `shop` at postgres.db, a Prometheus."""
-    server.create_database("shop", TEMPLATE)
+    own_server.create_database("shop", TEMPLATE)
     image_tools.buildah_run(["tag", image_tools.IMAGE, f"ghcr.io/river-exporter/river-exporter:{__version__}"], "tag")
     published = image_tools.archive(f"ghcr.io/river-exporter/river-exporter:{__version__}", tmp_path)
     worker = image_tools.worker_image("registry.example.com/river-app:1.0.0", river.binary(), tmp_path)
     cluster.load(published, worker)
-    cluster.apply(DATABASE.format(address=NODE, port=server.port))
+    cluster.apply(DATABASE.format(address=NODE, port=own_server.port))
     tools = tmp_path / "bin"
     tools.mkdir()
     programs = {
@@ -123,12 +124,12 @@ def shell(cluster: Cluster, server: Postgres, tmp_path: Path) -> Iterator[dict[s
             "HOME": str(tmp_path),
             "KUBECONFIG": str(kubeconfig),
             "PASSWORD": random.token_hex(12),
-            "APP_URL": f"postgresql://postgres:{server.password}@postgres.db:5432/shop",
+            "APP_URL": f"postgresql://postgres:{own_server.password}@postgres.db:5432/shop",
             "PROMETHEUS": prometheus.url,
-            "PGHOST": server.host,
-            "PGPORT": str(server.port),
+            "PGHOST": own_server.host,
+            "PGPORT": str(own_server.port),
             "PGUSER": "postgres",
-            "PGPASSWORD": server.password,
+            "PGPASSWORD": own_server.password,
             "PGDATABASE": "shop",
         }
 
