@@ -16,8 +16,11 @@ from pathlib import Path
 
 import psycopg
 import requests
+from psycopg.conninfo import make_conninfo
 
+from exporter.address import addresses
 from exporter.collectors import names as collector_names
+from exporter.config import load, variable
 from exporter.demo.cache import PartMissing, say
 from exporter.demo.exporter import Exporter, Metrics
 from exporter.demo.postgres import Postgres
@@ -47,6 +50,16 @@ OFTEN = {
     if name not in {"sessions", "completions", "election", "locks", "probe", "budget"}
 }
 """So that each statement is called several times within a window; the second's own stay as they are."""
+
+SETTINGS = (
+    "application_name",
+    "default_transaction_read_only",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "tcp_user_timeout",
+)
+"""Those of our sessions that a database administrator asks for."""
 
 SERVER: dict[str, str | int] = {
     "pg_stat_statements.track_planning": "on",
@@ -196,8 +209,17 @@ def rest(parts: Bench, minutes: float, peer_too: bool) -> None:
             scrapes(parts, exporter, other)
 
 
+def session_settings(parts: Bench) -> str:
+    """What the server says of a session that is opened as the exporter opens the two on its database."""
+    database, _, _ = addresses(load(None, {variable("database.url"): parts.own}), {})
+    with psycopg.connect(make_conninfo("", **database.parameters())) as connection:
+        values = [connection.execute("select current_setting(%s)", [name]).fetchone() for name in SETTINGS]
+    return ", ".join(f"{name} {value[0]}" for name, value in zip(SETTINGS, values, strict=True) if value)
+
+
 def stay(parts: Bench, exporter: Exporter, other: Peer | None, minutes: float, connection: psycopg.Connection) -> None:
     """Processor, memory and connections over the minutes."""
+    settings = session_settings(parts)
     say(f"at rest for {minutes:g} min")
     time.sleep(WARM_UP)
     pid, began, looked = exporter.server.pid, time.monotonic(), 0
@@ -221,7 +243,7 @@ def stay(parts: Bench, exporter: Exporter, other: Peer | None, minutes: float, c
     past, memory = time.monotonic() - began, usage.memory(pid)
     found = statements.costs(before, statements.read(connection, ROLE), parts.postgres.version)
     spent = sum(cost.calls * cost.milliseconds for cost in found.values())
-    parts.add("connections to the database, the probe's with them", most, "", 3)
+    parts.add("connections to the database, the probe's with them", most, "", 3, settings)
     note = f"{memory.own:.1f} its own, {memory.files:.1f} mapped from files; aim 48"
     parts.add(f"resident memory after {minutes:g} min", memory.resident, "MiB", 56.0, note)
     parts.idle = (usage.processor_seconds(pid) - own) / past

@@ -14,7 +14,7 @@ from exporter.demo.postgres import Postgres
 from exporter.demo.process import Server, free_port, wait_for
 
 VERSION = "0.19.1"
-SOURCES = Path(__file__).with_name("peer")
+SOURCES = Path(__file__).with_name("postgres_exporter")
 PACKAGE = "github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter"
 ROLE, PASSWORD = "postgres_exporter", "only-for-a-throw-away-server"
 
