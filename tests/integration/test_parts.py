@@ -145,9 +145,10 @@ class TestProcess:
         parent = start_python(
             """
             import sys, time
-            from exporter.demo.process import Server, temporary_folder
-            server = Server("sleeper", ["sh", "-c", "sleep 4242 & sleep 4242; true"])
+            from exporter.demo.process import Server, temporary_folder, wait_for
+            server = Server("sleeper", ["sh", "-c", "sleep 4242 & sleep 4242 & echo both; wait"])
             server.start()
+            wait_for(lambda: "both" in server.log_text(), 10, "both sleepers", server)
             server.pause()
             print(temporary_folder("left"), server.log, flush=True)
             time.sleep(600)

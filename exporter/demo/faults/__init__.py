@@ -15,11 +15,11 @@ __all__ = ["FAULTS", "Environment", "Fault"]
 FAULTS: dict[str, type[Fault]] = {
     fault.name: fault
     for fault in (
-        RowLock, LongUpdate, PreparedTransaction, TableLock, Ddl, VacuumFull,
+        RowLock, LongUpdate, PreparedTransaction, TableLock, Ddl,
         PoolExhausted, PoolHeld, PgBouncerExhausted,
         NetworkDelay, Jitter, BlackHole, AcceptThenStall, Refuse,
         SlowStatement, SlowTrigger, MissingIndex, Bloat,
-        SyncStandby, CheckpointStorm,
+        SyncStandby, CheckpointStorm, VacuumFull,
     )
 }  # fmt: skip
 """All faults by name."""
