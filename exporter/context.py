@@ -83,6 +83,10 @@ class Context:
         seen = {each for watch in self.watches.values() if watch.sessions for each in watch.sessions.users}
         return user in seen if seen else user != self.database.address.parameters().get("user")
 
+    def sample_pace(self, collector: str) -> float:
+        """Seconds between two samples: the collector's own interval where it is set, else `sample_interval`."""
+        return float(self.config.collector(collector).interval or self.config.sample_interval)
+
     def superseded(self) -> bool:
         """Whether the database answers and what it says is not ours to give; not so while nobody knows."""
         return self.election.known(self.clock()) and not self.led()

@@ -60,7 +60,7 @@ class LocksCollector(DatabaseCollector):
 
     def pace(self) -> float:
         """As often as sessions are sampled."""
-        return float(self.context.config.collector(self.name).interval or self.context.config.sample_interval)
+        return self.context.sample_pace(self.name)
 
     def read(self, session: Session) -> Iterator[Sample]:
         """Look if somebody waits; the budget says what was seen within the window."""

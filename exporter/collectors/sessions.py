@@ -108,7 +108,7 @@ class SessionsCollector(DatabaseCollector):
             (watch.sessions and watch.sessions.inflight > OLD) or (watch.completions and watch.completions.due)
             for watch in self.context.watches.values()
         )
-        base = float(self.context.config.collector(self.name).interval or self.context.config.sample_interval)
+        base = self.context.sample_pace(self.name)
         return min(base, FASTEST) if slow else base
 
     def read(self, session: Session) -> Iterator[Sample]:
