@@ -29,6 +29,10 @@ class Metrics:
         """Return the samples of that name that have those labels."""
         return [each for each in self._samples.get(name, []) if labels.items() <= each.labels.items()]
 
+    def all(self) -> list[Sample]:
+        """Return every sample."""
+        return [each for found in self._samples.values() for each in found]
+
     def total(self, name: str, **labels: str) -> float | None:
         """Return the sum of the samples; None when there is none."""
         found = self.samples(name, **labels)

@@ -22,9 +22,9 @@ class TcpProxy(Started):
 
     host = "127.0.0.1"
 
-    def __init__(self, host: str, port: int) -> None:
-        """Describe a proxy before that address; nothing is started yet."""
-        self.port = free_port()
+    def __init__(self, host: str, port: int, *, listen: int | None = None) -> None:
+        """Describe a proxy before that address, on a free port unless `listen` says which; nothing is started yet."""
+        self.port = listen or free_port()
         self._control_port = free_port()
         self._server = Server(
             "proxy",
