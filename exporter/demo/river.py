@@ -159,8 +159,15 @@ class River(Started):
         query = {"n": str(connections), "transaction": str(transaction).lower()}
         return int(self._control("leak", query))
 
+    def cancel(self) -> int:
+        """Cancel the running jobs in a transaction that stays open until `release`; return how many there were.
+
+        Of all workers' jobs, and with River's own ``JobCancelTx``; without any running job nothing stays open.
+        """
+        return int(self._control("cancel"))
+
     def release(self) -> int:
-        """Give all leaked connections back and return how many there were."""
+        """Give all leaked connections back and return how many there were; roll back what `cancel` began."""
         return int(self._control("release"))
 
     def set_jobs(self, **jobs: Unpack[Jobs]) -> None:

@@ -140,6 +140,7 @@ class Chain:
             time.sleep(1)
         pages = self.pages()
         result.pages = len(pages)
+        result.first_told = next((each.at - offset for each in self.receiver.notifications), None)
         result.told = [
             f"{each.at - offset:.0f} s {each.receiver} {each.status}: "
             + ", ".join(sorted(f"{one['labels']['alertname']} {one['labels'].get('severity')}" for one in each.alerts))

@@ -35,11 +35,17 @@ RESULTS = Path("build") / "precursor.json"
 
 @dataclass
 class Result:
-    """What one scenario showed; times are seconds after the fault began, None for what never happened."""
+    """What one scenario showed; times are seconds after the fault began, None for what never happened.
+
+    Attributes:
+        patience: seconds that the page was given to resolve; None where there was nobody to page.
+    """
 
     name: str
     expected: str
     sudden: bool
+    fails: bool = True
+    patience: float | None = None
     cause: str | None = None
     warned: float | None = None
     critical: float | None = None
@@ -53,6 +59,7 @@ class Result:
     paged: float | None = None
     page_cause: str | None = None
     resolved: float | None = None
+    first_told: float | None = None
     told: list[str] = field(default_factory=list)
     ratio: list[tuple[float, float]] = field(default_factory=list)
 
@@ -63,6 +70,13 @@ class Result:
             return None
         return self.deadline - self.critical
 
+    @property
+    def page_lead(self) -> float | None:
+        """Seconds from the page to River's first deadline; negative when it came later."""
+        if self.paged is None or self.deadline is None:
+            return None
+        return self.deadline - self.paged
+
 
 def run(scenario: Scenario, *, alerts: bool, resolve: float = RESOLVE_PATIENCE) -> Result:
     """One scenario from a healthy start to River's failure, or to the end of patience.
@@ -71,7 +85,7 @@ def run(scenario: Scenario, *, alerts: bool, resolve: float = RESOLVE_PATIENCE) 
         alerts: whether Prometheus and Alertmanager stand behind the exporter.
         resolve: seconds that the page is given to resolve.
     """
-    result = Result(scenario.name, scenario.cause, scenario.sudden)
+    result = Result(scenario.name, scenario.cause, scenario.sudden, scenario.fails, resolve if alerts else None)
     with scene(scenario) as parts, Chain.beside(parts.exporter, wanted=alerts) as chain:
         began = time.monotonic()
         while time.monotonic() - began < HEALTHY_SECONDS:

@@ -40,7 +40,7 @@ class Scenario:
     cause: str
     start: float = 0.0
     end: float = 0.0
-    seconds: float = 200.0
+    seconds: float = 240.0
     through: Literal["nothing", "proxy", "pgbouncer"] = "nothing"
     pool_statistics: bool = False
     version: Version = "0.51"
@@ -56,30 +56,33 @@ class Scenario:
 _BOUNCED = Load(poll_only=True, exec_mode="exec")
 
 SCENARIOS = (
-    Scenario("row lock, idle in transaction", "row-lock", "lock", 0.5, 14),
-    Scenario("row lock, a long UPDATE", "long-update", "lock", 0.5, 14),
-    Scenario("row lock, River 0.16", "row-lock", "lock", 0.5, 14, version="0.16"),
+    Scenario("row lock, idle in transaction", "row-lock", "lock", 0.5, 11.5),
+    Scenario("row lock, a long UPDATE", "long-update", "lock", 0.5, 11.5),
+    Scenario("row lock, another River", "other-river", "lock", 0.5, 11.5),
+    Scenario("row lock, River 0.16", "row-lock", "lock", 0.5, 11.5, version="0.16"),
     Scenario("row lock, at once", "row-lock", "lock", 60, 60),
-    Scenario("LOCK TABLE", "table-lock", "lock", 0.5, 14),
+    Scenario("LOCK TABLE", "table-lock", "lock", 0.5, 11.5),
     Scenario("ALTER TABLE behind an idle reader", "ddl", "lock", 60, 60),
     Scenario("VACUUM FULL behind an idle reader", "vacuum-full", "lock", 60, 60),
-    Scenario("pool leaked", "pool-exhausted", "pool", 1, 10, seconds=100, pool_statistics=True),
+    Scenario("pool leaked", "pool-exhausted", "pool", 1, 10, pool_statistics=True),
     Scenario("pool leaked, statistics unknown", "pool-exhausted", "pool", 10, 10),
-    Scenario("workers hold all connections", "pool-held", "pool", 0.25, 16, seconds=240, pool_statistics=True),
-    Scenario("workers hold all connections, statistics unknown", "pool-held", "pool", 0.25, 16, seconds=240),
+    Scenario("workers hold all connections", "pool-held", "pool", 0.25, 11.5, pool_statistics=True),
+    Scenario("workers hold all connections, statistics unknown", "pool-held", "pool", 0.25, 11.5),
     Scenario("PgBouncer exhausted", "pgbouncer-exhausted", "pool", 10, 10, through="pgbouncer", load=_BOUNCED),
-    Scenario("network delay", "network-delay", "network", 0.05, 4.5, seconds=240, through="proxy"),
-    Scenario("network jitter", "jitter", "network", 0.05, 7, seconds=240, through="proxy"),
+    Scenario("network delay", "network-delay", "network", 0.05, 3, through="proxy"),
+    Scenario("network jitter", "jitter", "network", 0.05, 4.5, through="proxy"),
     Scenario("network black hole", "black-hole", "network", 60, 60, through="proxy"),
     Scenario("proxy accepts and stalls", "accept-then-stall", "network", 60, 60, through="proxy"),
-    Scenario("slow trigger, sleeping", "slow-statement", "execution", 0.1, 13),
-    Scenario("slow trigger, busy", "slow-trigger", "execution", 0.1, 13),
+    Scenario("slow trigger, sleeping", "slow-statement", "execution", 0.1, 11.5),
+    Scenario("slow trigger, busy", "slow-trigger", "execution", 0.1, 11.5),
     Scenario("missing index", "missing-index", "execution", 20_000, 400_000, fails=False),
+    Scenario("bloat", "bloat", "execution", 20_000, 600_000, fails=False),
     Scenario("synchronous standby gone", "sync-standby", "storage", 60, 60),
-    Scenario("synchronous standby slow", "sync-standby", "storage", 0.5, 14),
+    Scenario("synchronous standby slow", "sync-standby", "storage", 0.5, 11.5),
     Scenario("synchronous standby gone, River 0.16", "sync-standby", "storage", 60, 60, version="0.16"),
+    Scenario("checkpoint storm", "checkpoint-storm", "storage", 1, 24, fails=False),
 )
-"""All of them; the growing ones take about four minutes each, the sudden ones one."""
+"""All of them; the growing ones bring River to its deadline after three to four minutes."""
 
 
 @dataclass(frozen=True)

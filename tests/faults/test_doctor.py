@@ -19,6 +19,7 @@ from tests.integration.test_doctor import LONGEST, completed, configuration, fou
 EXPECTED: dict[str, tuple[str, str, float | None]] = {
     "row-lock": ("locks", "pg_terminate_backend", None),
     "long-update": ("locks", "pg_terminate_backend", None),
+    "other-river": ("locks", "pg_terminate_backend", None),
     "prepared-transaction": ("locks", "ROLLBACK PREPARED", None),
     "table-lock": ("locks", "pg_terminate_backend", None),
     "ddl": ("locks", "pg_terminate_backend", None),

@@ -90,6 +90,7 @@ def completer_waits(database: Database) -> set[tuple[str | None, str | None]]:
     [
         ("row-lock", ("Lock", "transactionid")),
         ("long-update", ("Lock", "transactionid")),
+        ("other-river", ("Lock", "transactionid")),
         ("prepared-transaction", ("Lock", "transactionid")),
         ("table-lock", ("Lock", "relation")),
         ("ddl", ("Lock", "relation")),

@@ -106,7 +106,7 @@ func work(ctx context.Context, pool *pgxpool.Pool, o *options) error {
 	}
 	load := &load{client: client, runner: runner, queues: o.queues.names, kinds: o.kinds}
 	load.setRate(o.rate)
-	control := &control{pool: pool, runner: runner, load: load}
+	control := &control{pool: pool, client: client, runner: runner, load: load}
 	server, address, err := listen(pool, control, o)
 	if err != nil {
 		return err

@@ -14,6 +14,8 @@ import psycopg
 from psycopg import sql
 
 from exporter.demo.faults.base import Environment, HeldFault, attempt, running
+from exporter.demo.faults.pools import river
+from exporter.demo.river import River
 
 NEVER = 86400
 """Seconds a statement sleeps that is cancelled long before."""
@@ -74,6 +76,28 @@ class LongUpdate(HeldFault):
         pid = connection.info.backend_pid
         attempt(lambda: not thread.is_alive() or waits(self.environment, pid, "PgSleep"), "a running job to update")
         return thread.is_alive()
+
+
+class OtherRiver(HeldFault):
+    """Another program with a River client cancels running jobs, in a transaction that it then leaves open."""
+
+    name = "other-river"
+    cause = "lock"
+
+    def provoke(self) -> None:
+        """Start the other program, which works a queue without jobs."""
+        version, schema = river(self.environment).version, self.environment.schema
+        self.other = self.stack.enter_context(
+            River(self.environment.url, version=version, schema=schema, rate=0, queues={"other": 1}, pool=4)
+        )
+        super().provoke()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the rows of the cancelled jobs; rolled back, so that the jobs themselves come to no harm."""
+        attempt(lambda: self.other.cancel() > 0, "a running job to cancel")
+        yield
+        self.other.release()
 
 
 class PreparedTransaction(HeldFault):
