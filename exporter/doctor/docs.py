@@ -9,7 +9,7 @@ _HEAD = f"""\
 
 Generated from the checks in `exporter/doctor/` by `make generate`.
 
-```console
+```sh
 river-exporter doctor                                  # with the configuration of the running exporter
 kubectl exec POD -c river-exporter -- river-exporter doctor
 ```
@@ -46,7 +46,7 @@ statement of the completing one's shape (its own words, not River's) in a transa
 `lock_timeout` of 200 ms and a `statement_timeout` of 2 s. For those milliseconds the rows are locked, and 5 dead row
 versions are left behind for vacuum. It needs `UPDATE` on `river_job`, which the exporter's role does not have:
 
-```console
+```sh
 river-exporter doctor --explain --explain.url-file /run/secrets/owner-url
 ```
 
