@@ -9,19 +9,15 @@ from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import psycopg
 import pytest
 import yaml
 
-from exporter.demo.postgres import Postgres
 from exporter.demo.process import wait_for
 from exporter.demo.prometheus import Alertmanager, Prometheus, amtool, promtool
-from exporter.demo.river import migrate
 from tests.bench.chain import Notification, Receiver, redirected
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
-RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
 
 FASTER = 30
 """How many times faster than real time the alerts' waiting runs here."""
@@ -80,39 +76,6 @@ def test_each_severity_goes_to_its_receiver(severity: str, receiver: str) -> Non
     route = (amtool(), "config", "routes", "test", "--config.file=alertmanager.yaml", f"--verify.receivers={receiver}")
     for alert in dict.fromkeys(alerts):
         succeed(*route, f"alertname={alert}", f"severity={severity}", "namespace=shop")
-
-
-# --- runbooks
-
-
-def statements(text: str) -> Iterator[str]:
-    """Every statement of the SQL blocks of a runbook."""
-    for block in re.findall(r"^ *```sql\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
-        bare = re.sub(r"--[^\n]*", "", block)
-        yield from (statement.strip() for statement in bare.split(";") if statement.strip())
-
-
-@pytest.fixture(scope="module")
-def patient(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
-    """Yield a superuser's session in a River's database on a server of its own, as settings are changed."""
-    with Postgres(request.config.getoption("--pg-version")) as server:
-        server.create_database("river")
-        migrate(server.url("river"), "0.51")
-        with server.connect("river") as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            yield connection
-
-
-@pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda path: path.stem)
-def test_the_sql_of_a_runbook_works(runbook: Path, patient: psycopg.Connection) -> None:
-    """What somebody copies at night runs, on every version of PostgreSQL."""
-    for statement in statements(runbook.read_text()):
-        patient.execute(statement.encode())
-
-
-def test_the_runbooks_have_sql() -> None:
-    """The test before this one runs something."""
-    assert sum(len(list(statements(runbook.read_text()))) for runbook in RUNBOOKS) > 40
 
 
 # --- the chain

@@ -9,13 +9,10 @@ import os
 import re
 import secrets as random
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import pytest
 import requests
@@ -26,6 +23,7 @@ from exporter.demo.postgres import Postgres
 from exporter.demo.postgres_binaries import postgres_home
 from exporter.demo.process import wait_for
 from exporter.demo.prometheus import Prometheus, promtool
+from tests.documents import Bash, Shown, shown
 from tests.k8s import helm, image_tools, operator
 from tests.k8s.conftest import TEMPLATE, postgres_for_pods
 from tests.k8s.image_tools import ROOT
@@ -39,28 +37,9 @@ SEEN = Path(os.environ.get("GUIDE_SEEN", "/dev/null"))
 """Where the guide is written with the output as it was seen, to be reviewed and taken over."""
 
 
-@dataclass
-class Command:
-    """A command of the guide, the output it shows, and the output seen."""
-
-    line: int
-    text: str
-    expected: list[str] = field(default_factory=list)
-    seen: str = ""
-
-
-def commands() -> list[Command]:
-    """Return the guide's commands in order."""
-    found: list[Command] = []
-    inside = False
-    for number, line in enumerate(GUIDE.read_text().splitlines(), 1):
-        if line.startswith("```"):
-            inside = line == "```console"
-        elif inside and line.startswith("$ "):
-            found.append(Command(number, line.removeprefix("$ ")))
-        elif inside:
-            found[-1].expected.append(line)
-    return found
+def commands() -> list[Shown]:
+    """Return the commands of the guide's blocks, in order."""
+    return [each for each in shown(GUIDE) if each.block and each.language == "sh"]
 
 
 VARYING = (
@@ -188,45 +167,7 @@ def operate(cluster: Cluster, shell: dict[str, str], folder: Path) -> None:
     wait_for(told, 90, "Prometheus to know three exporters", interval=1)
 
 
-class Bash:
-    """One shell that keeps its variables from command to command, as a reader's does."""
-
-    MARK = "=== the command ended with"
-
-    def __init__(self, environment: dict[str, str], folder: Path) -> None:
-        self._process = subprocess.Popen(
-            ["bash", "--norc"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            cwd=folder,
-        )
-
-    def run(self, command: str) -> str:
-        """Run one command and return its output; raises AssertionError when it fails."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{command}\necho '{self.MARK}' $?\n")
-        self._process.stdin.flush()
-        lines: list[str] = []
-        for line in self._process.stdout:
-            before, mark, code = line.partition(self.MARK)
-            if mark:
-                assert code.strip() == "0", f"$ {command}\n{''.join(lines)}"
-                return "".join([*lines, before])
-            lines.append(line)
-        raise AssertionError(f"the shell ended at: {command}\n{''.join(lines)}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate("exit\n", timeout=60)
-
-
-def with_output(guide: list[Command]) -> str:
+def with_output(guide: list[Shown]) -> str:
     """Return the guide with the output as it was seen."""
     lines = GUIDE.read_text().splitlines()
     for each in reversed(guide):
