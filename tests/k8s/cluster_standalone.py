@@ -81,6 +81,11 @@ def test_install_upgrade_test_and_uninstall(any_helm: Release, cluster: Cluster,
         *("river-exporter", "setup-sql", "--replicas", "2"),
     )
     assert "connection limit 9" in sql  # the command of the notes works, in an image without a shell
+    report = cluster.kubectl(
+        *f"-n {place.namespace} exec deployment/watch-river-exporter -c river-exporter --".split(),
+        *("river-exporter", "doctor", "--fail-on", "problem"),
+    )
+    assert re.search(r"^ok +connection: ", report, re.MULTILINE)  # as the runbooks have it: it knows where to look
 
     any_helm.upgrade(alone(replicas=2, serviceMonitor={"enabled": True}), current)
     cluster.wait_ready(place.namespace, ALONE, 2)

@@ -232,6 +232,23 @@ def example(folder: Path, *options: str, program: Path | None = None) -> str:
     return helm.template(program or helm.helm_3(), (), *options, chart=helm.example_chart(folder))
 
 
+def test_a_command_in_the_container_finds_its_configuration(tmp_path: Path) -> None:
+    """`kubectl exec … river-exporter doctor` is told no file: the environment names it, in both forms of the chart."""
+    for text in (helm.template(helm.helm_3()), example(tmp_path)):
+        objects = [each for _, each in documents(text)]
+        (deployment,) = [each for each in objects if each["kind"] == "Deployment"]
+        pod = deployment["spec"]["template"]["spec"]
+        (container,) = [
+            each for each in [*pod.get("initContainers", []), *pod["containers"]] if each["name"] == "river-exporter"
+        ]
+        (file,) = [each["value"] for each in container["env"] if each["name"] == "RIVER_EXPORTER_CONFIG_FILE"]
+        mounted = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+        volume = mounted[str(Path(file).parent)]
+        (name,) = [each["configMap"]["name"] for each in pod["volumes"] if each["name"] == volume]
+        (config,) = [each for each in objects if each["kind"] == "ConfigMap" and each["metadata"]["name"] == name]
+        assert Path(file).name in config["data"]
+
+
 def test_gating_river_is_opt_in(tmp_path: Path) -> None:
     """Then the startup probe waits for a first collection."""
     text = example(tmp_path, "--set", "river-exporter.sidecar.gate=true")

@@ -90,7 +90,6 @@ name: river-exporter
 image: {{ include "river-exporter.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args:
-  - --config.file=/etc/river-exporter/config/exporter.yaml
   - --config.follow
   - --web.listen-address=:{{ .Values.port }}
   {{- with .Values.webConfig }}
@@ -108,10 +107,12 @@ ports:
   - name: river-exporter
     containerPort: {{ .Values.port }}
     protocol: TCP
-{{- with .Values.extraEnv }}
 env:
+  - name: RIVER_EXPORTER_CONFIG_FILE # no argument, so that `kubectl exec … doctor` finds it as well
+    value: /etc/river-exporter/config/exporter.yaml
+  {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- end }}
 {{- with .Values.extraEnvFrom }}
 envFrom:
   {{- toYaml . | nindent 2 }}
