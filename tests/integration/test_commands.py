@@ -84,7 +84,7 @@ CURRENT = (
     "tests/unit/test_dashboards.py::test_the_committed_files_are_what_the_modules_make",
     "tests/k8s/test_chart.py::test_generated_files_are_current",
 )
-THE_READERS = "is about pods of the reader's; there is nothing of ours in it but the names, which the guide has too"
+THE_READERS = "is for a cluster of the reader's, and has nothing of ours in it"
 LONG = "takes minutes to hours, and is run by hand; its flags are checked here"
 
 HOLDERS: tuple[Here | There | Nowhere, ...] = (
@@ -117,8 +117,10 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Here(r"curl -s http://POD_IP:10917/-/healthy", "OK"),
     Here(r"pg_isready -h HOST -p PORT", "accepting connections"),
     Here(r"psql -p 6432 pgbouncer", "cl_waiting"),
-    There(r"kubectl get pods( -A -l app.kubernetes.io/name=river-exporter)?", (CLUSTER,), ("pods",)),
-    Nowhere(r"kubectl get (endpointslices|podmonitor,servicemonitor .*)|kubectl describe pod( POD)?", THE_READERS),
+    There(r"kubectl get pods", (GUIDE,), ("get pods",)),
+    There(r"kubectl get pods -A -l .*", (CLUSTER,), ("app.kubernetes.io/name=river-exporter",)),
+    There(r"kubectl get podmonitor,servicemonitor -A .*", (GUIDE,), ("get podmonitor",)),
+    Nowhere(r"kubectl get endpointslices|kubectl describe pod( POD)?", THE_READERS),
     Nowhere(r"kubectl logs POD -c river-exporter --previous|kubectl delete pod POD", THE_READERS),
     Nowhere(r"ss -ti dst DATABASE", "is for a pod whose image has ss"),
     Nowhere(r"kill -HUP", "is half a command"),
@@ -178,11 +180,18 @@ def recipe(command: str) -> str:
 
 @cache
 def source(test: str) -> str:
-    """Return the source of a test's module, which must have it; of the guide's test the guide's commands as well."""
+    """Return what says what a test does, once it is sure that there is one of the name.
+
+    That is its module and those of ours it imports from, and for the test of the guide the guide's commands.
+    """
     path, _, name = test.partition("::")
     text = (ROOT / path).read_text()
-    assert name in [each.name for each in ast.parse(text).body if isinstance(each, ast.FunctionDef)], test
-    return "\n".join([text, *(each.text for each in cluster_guide.commands())]) if test == GUIDE else text
+    module = ast.parse(text)
+    assert name in [each.name for each in module.body if isinstance(each, ast.FunctionDef)], test
+    imported = [each.module or "" for each in ast.walk(module) if isinstance(each, ast.ImportFrom)]
+    files = [ROOT / f"{each.replace('.', '/')}.py" for each in imported if each.startswith("tests.k8s.")]
+    guide = [each.text for each in cluster_guide.commands()] if test == GUIDE else []
+    return "\n".join([text, *(file.read_text() for file in files), *guide])
 
 
 def test_other_tests_run_what_they_are_said_to() -> None:

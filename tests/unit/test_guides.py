@@ -11,6 +11,7 @@ import yaml
 from exporter.catalog import catalog
 from exporter.config import keys
 from exporter.doctor.run import checks
+from tests.documents import documents
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,12 +30,28 @@ def guide(request: pytest.FixtureRequest) -> str:
     return (ROOT / "docs" / name).read_text()
 
 
-@pytest.mark.parametrize("path", [ROOT / "docs" / name for name in OWN], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    """Every link into the repository."""
+    """Every link into the repository, of every document: the file is there, and the heading in it."""
     text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
-        assert target.startswith("https://") or (path.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        name, _, heading = target.partition("#")
+        file = path.parent / name if name else path
+        assert file.exists(), target
+        assert not heading or heading in headings(file), target
+
+
+def headings(path: Path) -> set[str]:
+    """The headings of a document as links spell them: small letters, spaces as hyphens, no other signs."""
+    found = re.findall(r"(?m)^#+ (.+)$", path.read_text())
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in found}
+
+
+def test_headings_are_spelt_as_links_spell_them() -> None:
+    """As GitHub does."""
+    assert "5-is-everything-well" in headings(ROOT / "docs" / "kubernetes.md")
 
 
 def test_metrics_exist(guide: str) -> None:
