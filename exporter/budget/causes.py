@@ -8,11 +8,12 @@ from __future__ import annotations
 CAUSES = ("pool", "network", "lock", "execution", "storage")
 """The causes, the same words in every metric, alert and picture."""
 
-_STORAGE_IPC = frozenset({"syncrep", "remotewrite", "walsummaryready"})
+_STORAGE_IPC = frozenset({"syncrep", "remotewrite", "walsummaryready", "bufferio"})
 _STORAGE_LWLOCKS = frozenset(
-    {"walwrite", "walinsert", "walsync", "walbufmapping", "checkpoint", "checkpointercomm", "bufferio", "xactslru",
-     "committsslru", "committs", "committsbuffer"}
+    {"walwrite", "walinsert", "walsync", "walbufmapping", "checkpoint", "checkpointercomm", "bufferio", "buffercontent",
+     "xactslru", "xactbuffer", "committsslru", "committs", "committsbuffer"}
 )  # fmt: skip
+"""Held for microseconds, unless the holder waits for the disk: a page stays locked until WAL has taken its change."""
 
 
 def cause_of(state: str, wait_event_type: str | None, wait_event: str | None) -> str:

@@ -14,6 +14,7 @@ from exporter.demo.postgres import Postgres
 from exporter.demo.proxy import TcpProxy
 from exporter.demo.river import Load, River, Version, migrate
 from exporter.setup_sql import render
+from tests.bench.shares import slow_disk
 
 DATABASE, ROLE, PASSWORD = "app", "river_exporter", "only-for-a-throw-away-server"
 
@@ -33,6 +34,7 @@ class Scenario:
         version: of River.
         load: what River does, beside the default 50 jobs of 250 ms a second on 20 workers and 10 connections.
         fails: whether River is expected to reach its deadline; a slow index only gets slower.
+        disk: bytes a second that the server may write, as on a cloud's volume that is out of credit; no limit if None.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Scenario:
     version: Version = "0.51"
     load: Load = field(default_factory=Load)
     fails: bool = True
+    disk: int | None = None
 
     @property
     def sudden(self) -> bool:
@@ -80,7 +83,7 @@ SCENARIOS = (
     Scenario("synchronous standby gone", "sync-standby", "storage", 60, 60),
     Scenario("synchronous standby slow", "sync-standby", "storage", 0.5, 11.5),
     Scenario("synchronous standby gone, River 0.16", "sync-standby", "storage", 60, 60, version="0.16"),
-    Scenario("checkpoint storm", "checkpoint-storm", "storage", 1, 24, fails=False),
+    Scenario("checkpoint storm", "checkpoint-storm", "storage", 1, 20, disk=6_000_000),
 )
 """All of them; the growing ones bring River to its deadline after three to four minutes."""
 
@@ -105,6 +108,8 @@ def scene(scenario: Scenario) -> Iterator[Scene]:
         with postgres.connect(DATABASE) as connection:
             connection.execute("CREATE EXTENSION pg_stat_statements")
             connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        if scenario.disk:
+            parts.enter_context(slow_disk(postgres, scenario.disk))
         rivers, own = postgres.url(DATABASE), postgres.url(DATABASE, ROLE, PASSWORD)
         settings: dict[str, str] = {}
         own_through: str | None = None

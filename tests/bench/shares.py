@@ -1,14 +1,18 @@
-"""How much of the processor a process gets: a limit like a container's, or a right of way on a machine that is busy.
+"""How much of the machine a process gets: a limit like a container's, or a right of way on a machine that is busy.
 
-A limit and a larger share are cgroups of version 1; where the machine has none that are ours to use, nothing happens.
+Limits and a larger share are cgroups of version 1; where the machine has none that are ours to use, a limit of the
+processor and the right of way are left out, and a slow disk is an error.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from exporter.demo.postgres import Postgres
+from exporter.demo.process import ServerFailed
 
 TWENTIETH = 0.05
 """Of a core: 50m in Kubernetes."""
@@ -17,7 +21,7 @@ _PERIOD = 100_000
 _MOST_SHARES = 262_144
 _REAL_TIME = 400_000
 """Microseconds of a second in which threads of a group may be urgent."""
-_ROOT = Path("/sys/fs/cgroup/cpu")
+_ROOT = Path("/sys/fs/cgroup")
 
 Place = Callable[[int], None]
 """Puts a process into a group, by its pid."""
@@ -43,6 +47,30 @@ def preferred() -> Iterator[bool]:
 
 
 @contextmanager
+def slow_disk(postgres: Postgres, bytes_per_second: int) -> Iterator[None]:
+    """Let a server, with all its processes, write no more than that to the device that its data is on.
+
+    Raises:
+        ServerFailed: the machine has no such limit to give.
+    """
+    device = postgres.data.stat().st_dev
+    limit = f"{os.major(device)}:{os.minor(device)} {bytes_per_second}"
+    with _group("disk", {"blkio.throttle.write_bps_device": limit}, controller="blkio") as place:
+        if place is None:
+            raise ServerFailed("a slow disk needs root and the controller blkio of cgroup v1")
+        for pid in _family(postgres.server.pid):
+            with suppress(ProcessLookupError):  # a session that has just ended
+                place(pid)
+        yield
+
+
+def _family(pid: int) -> Iterator[int]:
+    """A process, and the children that it has after that; children of a process in a group are born in it."""
+    yield pid
+    yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+@contextmanager
 def urgent(pids: Sequence[int]) -> Iterator[None]:
     """Let all threads of these processes run as soon as they can (SCHED_RR, sched(7)), where that is allowed."""
     _schedule(pids, os.SCHED_RR, 1)
@@ -59,8 +87,8 @@ def _schedule(pids: Sequence[int], policy: int, priority: int) -> None:
 
 
 @contextmanager
-def _group(name: str, settings: dict[str, int]) -> Iterator[Place | None]:
-    folder = _folder(name)
+def _group(name: str, settings: Mapping[str, int | str], controller: str = "cpu") -> Iterator[Place | None]:
+    folder = _folder(name, controller)
     try:
         folder.mkdir()
     except OSError:
@@ -73,13 +101,13 @@ def _group(name: str, settings: dict[str, int]) -> Iterator[Place | None]:
     finally:
         for pid in (folder / "cgroup.procs").read_text().split():
             with suppress(OSError):  # it has just ended
-                _write(_ROOT, int(pid))
+                _write(_ROOT / controller, int(pid))
         with suppress(OSError):  # one of them has not gone yet
             folder.rmdir()
 
 
-def _folder(name: str) -> Path:
-    return _ROOT / f"river-exporter-{name}-{os.getpid()}"
+def _folder(name: str, controller: str = "cpu") -> Path:
+    return _ROOT / controller / f"river-exporter-{name}-{os.getpid()}"
 
 
 def _write(folder: Path, pid: int) -> None:

@@ -20,6 +20,8 @@ BACKEND = (4711, 1700000000.0)
         ("active", "Lock", "relation", "lock"),  # LOCK TABLE, ALTER behind an idle reader
         ("active", "IPC", "SyncRep", "storage"),  # a synchronous standby is missing
         ("active", "LWLock", "WALWrite", "storage"),
+        ("active", "LWLock", "BufferContent", "storage"),
+        ("active", "IPC", "BufferIo", "storage"),
         ("active", "LWLock", "WALWriteLock", "execution"),  # no name of any supported version
         ("active", "IO", "WALSync", "storage"),
         ("active", "IO", "WalSync", "storage"),  # 17 and later

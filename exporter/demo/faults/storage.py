@@ -53,7 +53,10 @@ class SyncStandby(HeldFault):
 
 
 class CheckpointStorm(Fault):
-    """Writers that fill WAL as fast as they can, and one checkpoint after the other."""
+    """Writers that fill WAL as fast as they can, and one checkpoint after the other, all of it brought to the disk.
+
+    How much it hurts is up to the disk: commits wait behind the writers' WAL and the checkpoints' fsync.
+    """
 
     name = "checkpoint-storm"
     cause = "storage"
@@ -66,7 +69,10 @@ class CheckpointStorm(Fault):
         self._writers: list[threading.Thread] = []
         self._errors: list[BaseException] = []
         self.stack.enter_context(
-            settings(self.environment, {"max_wal_size": "64MB", "checkpoint_timeout": "30s", "full_page_writes": "on"})
+            settings(
+                self.environment,
+                {"max_wal_size": "64MB", "checkpoint_timeout": "30s", "full_page_writes": "on", "fsync": "on"},
+            )
         )
         self.stack.callback(self._drop)
         with self.environment.connect() as connection:
