@@ -6,19 +6,23 @@ from grafana_foundation_sdk.models import common, prometheus
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import style
-from dashboards.queries import Query
+from dashboards.queries import RECORDED_EVERY, Query
 
 DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 """The Prometheus that the variable chooses."""
 
 
 def blank(kind: str, title: str, description: str, queries: Sequence[Query], unit: str, empty: str) -> model.Panel:
-    """Make a panel without options: what all kinds have in common."""
+    """Make a panel without options: what all kinds have in common.
+
+    Between two points of what a rule recorded there is at least one recording, so that each of them has a value.
+    """
     return model.Panel(
         type_val=kind,
         title=title,
         description=description,
         datasource=DATASOURCE,
+        interval=RECORDED_EVERY if any(query.recorded for query in queries) else None,
         targets=[_target(query, chr(ord("A") + index)) for index, query in enumerate(queries)],
         field_config=model.FieldConfigSource(defaults=model.FieldConfig(unit=unit, no_value=empty), overrides=[]),
     )

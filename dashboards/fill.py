@@ -14,6 +14,8 @@ Document = dict[str, Any]
 POINTS = 1000
 """About the points that Grafana asks for where a panel doesn't say."""
 
+SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
 
 @dataclass(frozen=True)
 class Window:
@@ -27,13 +29,13 @@ class Window:
     end: float
     scrape: float = 15.0
 
-    def step(self, points: int = POINTS) -> float:
-        """Seconds between two points: so many in the window, and no more than there are scrapes."""
-        return max(self.scrape, math.ceil((self.end - self.start) / points))
+    def step(self, points: int = POINTS, least: float = 0) -> float:
+        """Seconds between two points: so many in the window, no more than there are scrapes, and `least` if given."""
+        return max(self.scrape, least, math.ceil((self.end - self.start) / points))
 
-    def macros(self, points: int = POINTS) -> dict[str, str]:
+    def macros(self, points: int = POINTS, least: float = 0) -> dict[str, str]:
         """What Grafana fills in for its own variables; the rate's interval as its data source makes it."""
-        length, step = self.end - self.start, self.step(points)
+        length, step = self.end - self.start, self.step(points, least)
         return {
             "__rate_interval": f"{max(step + self.scrape, 4 * self.scrape) * 1000:.0f}ms",
             "__interval": f"{step * 1000:.0f}ms",
@@ -50,6 +52,7 @@ class Ask:
         where: the panel's title, or the variable's or annotation's name.
         form: over the range, at its end, or the series of a selector, for a variable.
         points: how many of them over the range.
+        least: seconds between two of them, at least; the panel's own minimum.
     """
 
     where: str
@@ -57,6 +60,7 @@ class Ask:
     form: Literal["range", "instant", "series"]
     legend: str = ""
     points: int = POINTS
+    least: float = 0
 
 
 def panels(document: Document) -> Iterator[Document]:
@@ -68,9 +72,10 @@ def panels(document: Document) -> Iterator[Document]:
 
 def panel_asks(panel: Document) -> Iterator[Ask]:
     """Every query of a panel."""
+    points, least = panel.get("maxDataPoints", POINTS), seconds(panel.get("interval", "0"))
     for target in panel["targets"]:
         form: Literal["range", "instant"] = "instant" if target["instant"] else "range"
-        yield Ask(panel["title"], target["expr"], form, target["legendFormat"], panel.get("maxDataPoints", POINTS))
+        yield Ask(panel["title"], target["expr"], form, target["legendFormat"], points, least)
 
 
 def asks(document: Document) -> Iterator[Ask]:
@@ -85,6 +90,11 @@ def asks(document: Document) -> Iterator[Ask]:
         yield Ask(f"annotation {annotation['name']}", annotation["expr"], "range", annotation["titleFormat"])
 
 
+def seconds(words: str) -> float:
+    """Read a duration as `15m`; raises ValueError."""
+    return float(words[:-1]) * SPANS[words[-1]] if words[-1:] in SPANS else float(words)
+
+
 def label_values(query: str) -> tuple[str, str]:
     """Split `label_values(selector, label)`."""
     match = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
@@ -95,7 +105,7 @@ def label_values(query: str) -> tuple[str, str]:
 
 def fill(ask: Ask, window: Window, variables: Mapping[str, str] | None = None) -> str:
     """Put values in place of a query's variables; one that isn't given is All, `.*`."""
-    known = window.macros(ask.points) | dict(variables or {})
+    known = window.macros(ask.points, ask.least) | dict(variables or {})
     return re.sub(r"\$(\w+)", lambda match: known.get(match[1], ".*"), ask.expr)
 
 
@@ -140,7 +150,7 @@ class Api:
         if ask.form == "instant":
             data = self._get("query", expr, query=expr, time=window.end)
             return [Series(each["metric"], [_point(each["value"])]) for each in data["result"]]
-        step = window.step(ask.points)
+        step = window.step(ask.points, ask.least)
         start, end = window.start // step * step, window.end // step * step
         data = self._get("query_range", expr, query=expr, start=start, end=end, step=step)
         return [Series(each["metric"], [_point(value) for value in each["values"]]) for each in data["result"]]

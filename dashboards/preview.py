@@ -18,14 +18,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dashboards import draw
-from dashboards.fill import Api, Document, QueryFailed, Series, Window, named, panel_asks
+from dashboards.fill import Api, Document, QueryFailed, Series, Window, named, panel_asks, seconds
 from dashboards.look import THEMES, drawn
 
 FOLDER = Path(__file__).parent
 WIDTH, CELL, GAP, HEADER, DPI = 1920, 30, 8, 84, 100
 """Pixels of a browser's window, a row of the grid, between panels, and for the title and the variables; per inch."""
-
-SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def picture(document: Document, api: Api, window: Window, theme: str = "dark") -> Figure:
@@ -85,11 +83,6 @@ def _header(canvas: draw.Canvas, document: Document) -> None:
         words = f"{variable['label']}  All" if variable["type"] == "query" else f"{variable['label']}  default"
         canvas.write(x, 58, words, size=9.5, colour=canvas.theme.faint)
         x += 34 + 7.4 * len(words)
-
-
-def seconds(words: str) -> float:
-    """Read a duration as `15m`; raises ValueError."""
-    return float(words[:-1]) * SPANS[words[-1]] if words[-1:] in SPANS else float(words)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,9 @@ OWN = ("namespace", "schema")
 
 DEFAULT_TOP = 10
 
+RECORDED_EVERY = "1m"
+"""How often the recording rules that panels ask for are evaluated: the group `river-dashboards` of the alerts' file."""
+
 
 @dataclass(frozen=True)
 class Query:
@@ -29,6 +32,11 @@ class Query:
     expr: str
     legend: str = ""
     form: Literal["range", "instant", "table", "heatmap"] = "range"
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it asks for what a recording rule made; only such names have colons."""
+        return ":river_" in self.expr
 
 
 def _selector(metric: str, *matchers: str) -> str:
@@ -77,6 +85,11 @@ def rate(selector: str) -> str:
     return f"rate({selector}[$__rate_interval])"
 
 
+def mean(selector: str) -> str:
+    """Between two points of the picture, of what a recording rule says each minute."""
+    return f"avg_over_time({selector}[$__rate_interval])"
+
+
 def increase(selector: str) -> str:
     """Over the window of the dashboard, of a counter; asked at its end."""
     return f"increase({selector}[$__range])"
@@ -120,9 +133,14 @@ def top_gauge(selector: str, label: str, limit: int = DEFAULT_TOP, *, over: tupl
     return top(total(selector, label, over=over), peak, label, limit)
 
 
-def top_rate(selector: str, label: str, limit: int = DEFAULT_TOP, *, over: tuple[str, ...] = ()) -> str:
-    """Draw a counter's rate for the series that grew most in the window, and the rest; see `top` and `total`."""
-    return top(total(rate(selector), label, over=over), grown(selector, label, over=over), label, limit)
+def top_mean(selector: str, label: str, limit: int = DEFAULT_TOP) -> str:
+    """Draw a recorded rate's highest series of the window, and the rest; see `top` and `total`."""
+    return top(total(mean(selector), label), ranking(selector, label), label, limit)
+
+
+def ranking(selector: str, label: str) -> str:
+    """How high a recorded rate was on the whole in the window, to rank by."""
+    return total(f"avg_over_time({selector}[$__range] @ end())", label)
 
 
 def grown(selector: str, label: str, *, over: tuple[str, ...] = ()) -> str:

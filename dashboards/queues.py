@@ -15,10 +15,14 @@ from dashboards.queries import (
     rate,
     river,
     top_gauge,
-    top_rate,
+    top_mean,
     total,
     worst,
 )
+
+JOBS = "namespace_job_schema_queue_state:river_jobs:max"
+OLDEST = "namespace_job_schema_queue:river_queue_oldest_available_seconds:max"
+COMPLETED = "namespace_job_schema_queue:river_queue_completed:rate2m"
 
 DISCARDED = river("river_jobs_finished_total", 'state="discarded"')
 
@@ -72,7 +76,6 @@ def _answers() -> list[model.Panel]:
             Query(total(rate(queue("river_queue_completed_total")), over=("queue",)), "completed"),
             unit=style.JOBS_PER_SECOND,
             empty=style.NO_DATA,
-            trend=True,
         ),
         number(
             "Failed for good in this window",
@@ -112,20 +115,21 @@ def _depth() -> model.Panel:
     return plot(
         "Jobs available, by queue",
         "The ten deepest queues of this window; the others together.",
-        Query(top_gauge(queue("river_jobs", 'state="available"'), "queue", over=("state",)), "{{queue}}"),
+        Query(top_gauge(queue(JOBS, 'state="available"'), "queue", over=("state",)), "{{queue}}"),
         unit=style.COUNT,
         stack=True,
+        empty=style.NOT_RECORDED,
     )
 
 
 def _age() -> model.Panel:
-    oldest = queue("river_queue_oldest_available_seconds")
+    oldest = queue(OLDEST)
     return plot(
         "Oldest available job, by queue",
         "How long the job at the head has waited, in the ten slowest queues of this window.",
         Query(highest(worst(oldest, "queue"), oldest, "queue"), "{{queue}}"),
         unit=style.SECONDS,
-        empty="no job waited",
+        empty=f"no job waited, or {style.NO_RULES}",
     )
 
 
@@ -133,9 +137,10 @@ def _throughput() -> model.Panel:
     return plot(
         "Completed, by queue",
         "The ten busiest queues of this window; the others together.",
-        Query(top_rate(queue("river_queue_completed_total"), "queue"), "{{queue}}"),
+        Query(top_mean(queue(COMPLETED), "queue"), "{{queue}}"),
         unit=style.JOBS_PER_SECOND,
         stack=True,
+        empty=style.NOT_RECORDED,
     )
 
 
@@ -144,8 +149,9 @@ def _states() -> model.Panel:
         "Jobs by state",
         "States that a job can leave; finished jobs are not counted here, which would cost as much as there are (on a "
         "logarithmic scale).",
-        Query(all_queues(queue("river_jobs"), "state"), "{{state}}"),
+        Query(all_queues(queue(JOBS), "state"), "{{state}}"),
         unit=style.COUNT,
+        empty=style.NOT_RECORDED,
         colours=style.JOB_STATES,
         logarithmic=True,
     )

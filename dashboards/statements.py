@@ -4,10 +4,10 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import style
 from dashboards.panels import plot
-from dashboards.queries import Query, best, grown, highest, rate, ratio, river, server, total, worst
+from dashboards.queries import Query, best, highest, mean, ranking, rate, ratio, river, server, total, worst
 
-CALLS = river("river_statement_calls_total")
-TIME = river("river_statement_seconds_total")
+CALLS = river("namespace_job_schema_operation:river_statement_calls:rate2m")
+TIME = river("namespace_job_schema_operation:river_statement_seconds:rate2m")
 COMPLETING = 'operation=~"JobSet.*|JobCompleteTx"'
 """Operations that write the end of jobs."""
 
@@ -17,18 +17,19 @@ OPERATIONS = 6
 
 def _by_operation(expr: str) -> str:
     """Draw what took most time in the window, operation by operation; no rest, as ratios don't add up."""
-    return best(expr, grown(TIME, "operation"), "operation", OPERATIONS)
+    return best(expr, ranking(TIME, "operation"), "operation", OPERATIONS)
 
 
 def calls() -> model.Panel:
     """Make the panel *Calls*."""
-    calls = total(rate(CALLS), "operation")
+    calls = total(mean(CALLS), "operation")
     return plot(
         "Calls",
         "River's statements by operation, by the names that River's source gives them.",
-        Query(best(calls, grown(CALLS, "operation"), "operation", OPERATIONS), "{{operation}}"),
+        Query(best(calls, ranking(CALLS, "operation"), "operation", OPERATIONS), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.PER_SECOND,
+        empty=style.NOT_RECORDED,
     )
 
 
@@ -37,10 +38,11 @@ def time_per_call() -> model.Panel:
     return plot(
         "Time per call",
         "Mean time of calls that ended, of the operations that take most time (on a logarithmic scale).",
-        Query(_by_operation(ratio(total(rate(TIME), "operation"), total(rate(CALLS), "operation"))), "{{operation}}"),
+        Query(_by_operation(ratio(total(mean(TIME), "operation"), total(mean(CALLS), "operation"))), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.SECONDS,
         logarithmic=True,
+        empty=style.NOT_RECORDED,
     )
 
 
@@ -49,10 +51,11 @@ def busy() -> model.Panel:
     return plot(
         "Time in statements",
         "Seconds of execution per second, of the operations that take most: 1 is one connection busy all the time.",
-        Query(_by_operation(total(rate(TIME), "operation")), "{{operation}}"),
+        Query(_by_operation(total(mean(TIME), "operation")), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.SECONDS,
         stack=True,
+        empty=style.NOT_RECORDED,
     )
 
 
@@ -76,27 +79,28 @@ def blocks_per_job() -> model.Panel:
 
 def rows_per_call() -> model.Panel:
     """Make the panel *Rows per call*."""
-    counted = total(rate(river("river_statement_rows_total")), "operation")
+    counted = total(mean(river("namespace_job_schema_operation:river_statement_rows:rate2m")), "operation")
     return plot(
         "Rows per call",
         "For the completer: jobs per batch. 5,000 is the most it sends.",
-        Query(_by_operation(ratio(counted, total(rate(CALLS), "operation"))), "{{operation}}"),
+        Query(_by_operation(ratio(counted, total(mean(CALLS), "operation"))), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.COUNT,
+        empty=style.NOT_RECORDED,
     )
 
 
 def reads() -> model.Panel:
     """Make the panel *Blocks read*."""
-    read = river("river_statement_blocks_total", 'source="read"')
-    ranking = grown(read, "operation", over=("source",))
-    reads = total(rate(read), "operation", over=("source",))
+    read = river("namespace_job_schema_operation:river_statement_blocks_read:rate2m")
+    reads = total(mean(read), "operation")
     return plot(
         "Blocks read",
         "Blocks that were not in shared buffers, by the operations that read most. None, once the buffers are warm.",
-        Query(best(reads, ranking, "operation", OPERATIONS), "{{operation}}"),
+        Query(best(reads, ranking(read, "operation"), "operation", OPERATIONS), "{{operation}}"),
         unit=style.PER_SECOND,
         colours=style.OPERATIONS,
+        empty=style.NOT_RECORDED,
     )
 
 
@@ -115,14 +119,14 @@ def folded() -> model.Panel:
 
 def waits() -> model.Panel:
     """Make the panel *What River's sessions do*."""
-    seconds = river("river_session_seconds_total", 'state!="idle"')
+    seconds = river("namespace_job_schema_wait_event_type:river_session_seconds:rate2m")
     return plot(
         "What River's sessions do",
         "Seconds per second that its sessions spend waiting, by the type of wait; CPU is no wait. Idle sessions are "
         "left "
         "out.",
         Query(
-            f"label_replace({total(rate(seconds), 'wait_event_type', over=('operation', 'state'))}, "
+            f"label_replace({total(mean(seconds), 'wait_event_type')}, "
             '"wait_event_type", "CPU", "wait_event_type", "")',
             "{{wait_event_type}}",
         ),
@@ -137,7 +141,7 @@ def waits() -> model.Panel:
             "Client": style.CAUSES["network"],
             "Timeout": style.QUIET,
         },
-        empty="River's sessions were idle",
+        empty=f"River's sessions were idle, or {style.NO_RULES}",
     )
 
 

@@ -115,3 +115,9 @@ SERIES_LIMIT = 20
 
 NO_DATA = "no data: is the exporter up?"
 """What a panel says that should never be empty."""
+
+NO_RULES = "config/alerts.yaml is not loaded in Prometheus"
+"""Why a panel that asks for what a recording rule made may be empty."""
+
+NOT_RECORDED = f"no data: is the exporter up? Or {NO_RULES}"
+"""What such a panel says that should never be empty."""

@@ -1,7 +1,9 @@
-"""What a dashboard may ask for: the exporter's metrics as they are exposed, and what every scrape brings."""
+"""What a dashboard may ask for: the exporter's metrics as they are exposed, what rules record, what a scrape brings."""
 
+import re
 from functools import cache
 
+from alerts.source import Record, load
 from exporter.app import METRICS
 from exporter.collectors import classes
 from exporter.metric import Kind, Metric
@@ -28,11 +30,19 @@ def metrics() -> dict[str, Metric]:
 
 
 @cache
+def recorded() -> dict[str, set[str]]:
+    """Labels by name of what the recording rules make: those that the outermost aggregation keeps."""
+    rules = [rule for group in load().groups for rule in group.rules if isinstance(rule, Record)]
+    return {rule.record: set(re.findall(r"\w+", rule.expr.split("by (", 1)[1].split(")", 1)[0])) for rule in rules}
+
+
+@cache
 def shared() -> frozenset[str]:
     """Metrics that say the same whoever exports them: about the database, River or the settings."""
     own = {metric.name for each in classes() for metric in each.metrics if not each.elected}
     elected = {metric.name for each in classes() for metric in each.metrics if each.elected}
-    return frozenset(elected | {name for name in own if "schema" in metrics()[name].labels or "_server_" in name})
+    own = {name for name in own if "schema" in metrics()[name].labels or "_server_" in name}
+    return frozenset(elected | own | set(recorded()))
 
 
 def series() -> dict[str, tuple[Kind, set[str]]]:
@@ -47,7 +57,7 @@ def series() -> dict[str, tuple[Kind, set[str]]]:
                 known[f"{name}_bucket"] = (Kind.COUNTER, labels | {"le"})
         else:
             known[name] = (metric.kind, labels)
-    return known
+    return known | {name: (Kind.GAUGE, labels) for name, labels in recorded().items()}
 
 
 def declared(name: str) -> str:

@@ -1,9 +1,9 @@
 """The dashboards' queries on a real Prometheus with made-up data of many queues, exporters and schemas."""
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from dashboards import style
-from dashboards.fill import Api, Ask, Window, asks, named, panels
+from dashboards.fill import Api, Ask, Window, asks, named, panel_asks, panels
 from dashboards.generate import FOLDER
 from dashboards.preview import draw_all
-from exporter.demo.prometheus import Prometheus, promtool
+from exporter.demo.prometheus import Prometheus
+from tests.grafana.blocks import make, record
 from tests.grafana.catalogue import declared, shared
 from tests.grafana.promql import selections
 from tests.grafana.synthetic import Site, write
@@ -37,21 +38,13 @@ def window() -> Window:
 
 @pytest.fixture(scope="module")
 def api(window: Window) -> Iterator[Api]:
-    """A Prometheus that has the made-up data."""
+    """A Prometheus that has the made-up data, and what the rules say about it."""
     server = Prometheus()
-    text = server.folder / "made-up.txt"
-    write(text, SITES, range(int(window.start) - 600, int(window.end) + 1, STEP))
-    made = [
-        str(promtool()),
-        "tsdb",
-        "create-blocks-from",
-        "openmetrics",
-        "--quiet",
-        str(text),
-        str(server.folder / "data"),
-    ]
-    subprocess.run(made, check=True, capture_output=True)
+    text, begin, end = server.folder / "made-up.txt", int(window.start) - 600, int(window.end) + 1
+    write(text, SITES, range(begin, end, STEP))
+    make(text, server.folder / "data")
     with server:
+        record(server, begin, end)
         yield Api(server.url)
 
 
@@ -96,12 +89,12 @@ def test_two_exporters_show_what_one_shows(api: Api, window: Window) -> None:
 def test_the_rest_of_the_queues_is_one_series(api: Api, window: Window) -> None:
     """Ten by name and the others together, which make the total."""
     panel = next(each for each in panels(DOCUMENTS["river-queues"]) if each["title"] == "Jobs available, by queue")
-    ask = Ask(panel["title"], panel["targets"][0]["expr"], "range", "{{queue}}")
+    (ask,) = panel_asks(panel)
     found = {named(ask.legend, series.labels): series for series in api.ask(ask, window, {"job": "many"})}
     assert len(found) == 11
     assert "other" in found
     selector = 'river_jobs{job="many",state="available"}'
-    whole = api.ask(Ask("", f"sum(max by (schema, queue) ({selector}))", "range"), window)[0]
+    whole = api.ask(replace(ask, expr=f"sum(max by (schema, queue) ({selector}))"), window)[0]
     summed = sum(series.points[-1][1] for series in found.values())
     assert summed == pytest.approx(whole.points[-1][1])
 

@@ -11,7 +11,7 @@ import yaml
 from msgspec.structs import replace
 
 from alerts import cases, generate, render
-from alerts.source import Group, Record, Source, Threshold, expand, load
+from alerts.source import Group, Source, Threshold, expand, load
 from dashboards.frame import UIDS
 from exporter.catalog import catalog
 from exporter.collectors.target import OPTIONAL, REMEDIES
@@ -19,6 +19,7 @@ from exporter.doctor.run import GROUPS
 from exporter.metric import Kind
 from exporter.river.facts import COMPLETER_GIVES_UP, HOT_OPERATION_TIMEOUT
 from exporter.river.operations import COMPLETING
+from tests.grafana.catalogue import recorded
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = {path.stem: path.read_text() for path in (ROOT / "docs/runbooks").glob("*.md")}
@@ -75,10 +76,7 @@ def known() -> dict[str, tuple[Kind, set[str]]]:
             continue
         for suffix in ("_bucket", "_sum", "_count"):
             found[metric.name + suffix] = (Kind.COUNTER, {*metric.labels, "le"})
-    for rule in rules():
-        if "record" in rule:
-            found[rule["record"]] = (Kind.GAUGE, set(rule["record"].split(":")[0].split("_")))
-    return found
+    return found | {name: (Kind.GAUGE, labels) for name, labels in recorded().items()}
 
 
 def test_every_alert_has_a_runbook_and_unit_tests_and_the_other_way_round() -> None:
@@ -310,10 +308,21 @@ def test_tiers_that_disagree_on_a_threshold_are_refused() -> None:
 
 
 def test_recorded_series_are_used() -> None:
-    """A recording rule that nobody reads costs and earns nothing."""
-    recorded = {rule.record for group in SOURCE.groups for rule in group.rules if isinstance(rule, Record)}
-    assert recorded
-    assert recorded <= {metric for _, metric, _, _ in selections()}
+    """A recording rule that neither an alert nor a dashboard reads costs and earns nothing."""
+    drawn = "".join(path.read_text() for path in (ROOT / "dashboards").glob("*.json"))
+    read = {metric for _, metric, _, _ in selections()} | set(re.findall(r"\b(namespace[\w]*:[\w:]+)\{", drawn))
+    assert recorded()
+    assert set(recorded()) == {metric for metric in read if ":" in metric}
+
+
+def test_the_level_of_a_recorded_series_names_its_labels() -> None:
+    """As Prometheus' manual has it ("Recording rules", level:metric:operations); the metric is one of ours."""
+    for name, labels in recorded().items():
+        level, metric, operation = name.split(":")
+        assert sorted(label for label in labels if re.search(rf"(^|_){label}(_|$)", level)) == sorted(labels), name
+        assert len(level) == len("_".join(labels)), name
+        assert metric.startswith("river_"), name
+        assert re.fullmatch(r"rate\d+m|max|min|sum|ratio", operation), name
 
 
 def test_a_walk_writes_runs_rises_and_restarts_in_promtools_words() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from alerts.source import load
 from dashboards import style
 from dashboards.fill import Ask, asks, panels
 from dashboards.frame import SCREEN, UIDS
 from dashboards.generate import FOLDER, drift
 from exporter.metric import Kind
-from tests.grafana.catalogue import TARGET_LABELS, declared, metrics, series, shared
+from tests.grafana.catalogue import TARGET_LABELS, declared, metrics, recorded, series, shared
 from tests.grafana.colours import DEFICIENCIES, contrast, difference
 from tests.grafana.promql import Selection, selections
 from tests.grafana.schema import Version, errors, override_errors
@@ -100,7 +101,8 @@ def test_every_selector_is_narrowed_to_the_target() -> None:
 
 def test_rates_are_of_counters_and_trends_of_gauges() -> None:
     """rate() of a gauge is nonsense, and so is the trend of a counter."""
-    rates, trends = {"rate", "increase", "irate", "resets"}, {"deriv", "delta", "predict_linear", "max_over_time"}
+    rates = {"rate", "increase", "irate", "resets"}
+    trends = {"deriv", "delta", "predict_linear", "max_over_time", "avg_over_time"}
     known = series()
     wrong = []
     for name, ask, selection in each_selection():
@@ -125,7 +127,7 @@ def test_two_exporters_double_nothing() -> None:
             wrong.append(f"{name}: {ask.where}: {selection.metric} is not aggregated")
             continue
         if any(call.name in adding for call in aggregations):
-            inner, labels = aggregations[-1], series()[selection.metric][1]
+            inner, labels = aggregations[-1], series()[selection.metric][1] - {"job"}  # two jobs may say the same
             if inner.name in adding and {"job", "instance"} <= set(inner.by):  # what one exporter says, added up
                 inner, labels = aggregations[-2], labels & set(inner.by)
             missing = labels - selection.pinned - set(inner.by)
@@ -152,6 +154,22 @@ def test_every_panel_explains_itself() -> None:
         assert panel["description"].endswith("."), f"{name}: {panel['title']}"
         assert defaults["unit"] in style.UNITS, f"{name}: {panel['title']}"
         assert defaults["noValue"], f"{name}: {panel['title']}"
+
+
+def test_a_panel_of_recorded_series_says_what_it_needs_and_has_a_recording_in_each_step() -> None:
+    """Without the rules it is empty and names the file; its steps are no shorter than the rules' interval."""
+    asking = [
+        (name, panel)
+        for name, panel in each_panel()
+        if any(
+            selection.metric in recorded() for target in panel["targets"] for selection in selections(target["expr"])
+        )
+    ]
+    assert asking
+    (group,) = (group for group in load().groups if group.name == "river-dashboards")
+    for name, panel in asking:
+        assert "config/alerts.yaml" in panel["fieldConfig"]["defaults"]["noValue"], f"{name}: {panel['title']}"
+        assert panel["interval"] == group.interval, f"{name}: {panel['title']}"
 
 
 def test_titles_are_unique() -> None:

@@ -1,0 +1,65 @@
+"""Makes blocks of Prometheus' storage: of OpenMetrics text, and of what the recording rules say about other blocks."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import yaml
+
+from exporter.demo.prometheus import Prometheus, promtool
+
+RULES = Path(__file__).parents[2] / "config" / "alerts.yaml"
+GROUP = "river-dashboards"
+"""The group of rules that are there for the dashboards; the other recorded series are the alerts' own."""
+
+DAY, MINUTE = 86400, 60
+
+
+def recorded() -> dict[str, str]:
+    """Every recording rule of the dashboards, as it is committed: its expression by its name."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return {rule["record"]: rule["expr"] for group in groups if group["name"] == GROUP for rule in group["rules"]}
+
+
+def days(begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Split a time in Unix seconds at midnights: a block ends there, and promtool reads a file once for each block."""
+    yield from pairwise((begin, *range(begin // DAY * DAY + DAY, end, DAY), end))
+
+
+def make(text: Path, folder: Path) -> None:
+    """Make blocks of a file in OpenMetrics' format, and remove it."""
+    command = [str(promtool()), "tsdb", "create-blocks-from", "openmetrics", "--quiet", "--max-block-duration=24h"]
+    subprocess.run([*command, str(text), str(folder)], check=True, capture_output=True)
+    text.unlink()
+
+
+def record(server: Prometheus, begin: int, end: int, done: Callable[[int], None] = lambda _: None) -> None:
+    """Have a running server evaluate the dashboards' rules on all it has, each minute, and keep what they say.
+
+    The server is started again with it. `done` is told up to when it is recorded.
+    """
+    folder = server.folder / "recorded"
+    for start, stop in days(-(-begin // MINUTE) * MINUTE, end):
+        text = server.folder / "recorded.txt"
+        with text.open("w") as file:
+            for name, expr in recorded().items():
+                for series in server.range(expr, start, stop - 1, MINUTE):
+                    labels = ",".join(f'{key}="{value}"' for key, value in series.labels.items())
+                    file.writelines(f"{name}{{{labels}}} {value!r} {moment:.0f}\n" for moment, value in series.points)
+            file.write("# EOF\n")
+        make(text, folder)
+        done(stop)
+    server.server.stop()
+    for block in folder.iterdir():
+        shutil.move(block, server.folder / "data" / block.name)
+    server.start()
+
+
+def overlapping(server: Prometheus) -> int:
+    """How many blocks begin before the one before ended: as many as the server has yet to merge."""
+    metas = [json.loads(path.read_text()) for path in (server.folder / "data").glob("*/meta.json")]
+    times = sorted((meta["minTime"], meta["maxTime"]) for meta in metas)
+    return sum(later[0] < earlier[1] for earlier, later in pairwise(times))
