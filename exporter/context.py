@@ -28,6 +28,7 @@ class Target:
     remedies: Mapping[str, str] = field(default_factory=dict)
     statements_schema: str | None = None
     statements_version: tuple[int, ...] = ()
+    pgstattuple_schema: str | None = None
     version: int = 0
     system: int | None = None
     started: float | None = None

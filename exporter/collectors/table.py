@@ -1,7 +1,8 @@
 """Table: the health of river_job: rows, sizes, scans, vacuum, indexes, distance to wraparound; all from the catalogue.
 
 Facts (PostgreSQL manual): "The Cumulative Statistics System", "Routine Vacuuming"; 2^31 transactions are the limit.
-Bloat shows as bytes per live row that grow: the role may not read the pages themselves.
+Bloat shows as bytes per live row that grow: the role may not read the pages themselves. A GIN index tells of its
+pending list only through the extension pgstattuple (manual, "GIN Fast Update Technique"), where that is installed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ INDEX_SIZE = gauge("river_index_size_bytes", "Size of an index of river_job", "s
 INDEX_SCANS = counter("river_index_scans_total", "Scans of an index of river_job", "schema", "index")
 INDEX_VALID = gauge("river_index_valid", "1 when River's index is there and valid", "schema", "index")
 INVALID = gauge("river_indexes_invalid", "Invalid indexes of river_job, such as a failed reindex leaves", "schema")
+PENDING = gauge(
+    "river_index_gin_pending_pages",
+    "Pages that a GIN index of river_job has yet to sort in, which some insert pays for; only where pgstattuple is",
+    "schema",
+    "index",
+)
 
 OTHER = "other"
 """The label of all indexes that are not River's."""
@@ -75,6 +82,12 @@ class _Index:
     scans: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    index: str
+    pages: float
+
+
 class TableCollector(SchemaCollector):
     """Reads the catalogue's statistics of river_job."""
 
@@ -83,7 +96,7 @@ class TableCollector(SchemaCollector):
     needs = ("pg_monitor",)
     metrics = (
         ROWS, SIZE, PER_ROW, SCANS, READ, UPDATES, OVERDUE, VACUUMED, VACUUMING, WRAPAROUND,
-        INDEX_SIZE, INDEX_SCANS, INDEX_VALID, INVALID,
+        INDEX_SIZE, INDEX_SCANS, INDEX_VALID, INVALID, PENDING,
     )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
@@ -103,6 +116,10 @@ class TableCollector(SchemaCollector):
             yield PER_ROW.sample(size.heap / table.live, schema)
         scans = self._scans(schema, indexes)
         yield from self._indexes(schema, indexes)
+        if extension := self.context.target.pgstattuple_schema:
+            for row in session.rows(_Pending, "table_pending", parameters, schema=extension):
+                if row.index in INDEXES:
+                    yield PENDING.sample(row.pages, schema, row.index)
         counters = self._counters.setdefault(schema, CumulativeCounters(SCANS, READ, UPDATES, INDEX_SCANS))
         counters.take(
             table.started,

@@ -76,6 +76,7 @@ class _Capabilities:
     statements_closed: str | None
     statements_loaded: bool
     commit_timestamp: bool
+    pgstattuple_schema: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ class TargetCollector(DatabaseCollector):
             remedies=remedies,
             statements_schema=able.statements_schema,
             statements_version=tuple(able.statements_version or ()),
+            pgstattuple_schema=able.pgstattuple_schema,
             version=server.version,
             system=server.system,
             started=server.started,

@@ -11,7 +11,18 @@ select
             then current_setting('shared_preload_libraries') like '%pg_stat_statements%'
         else true
     end as statements_loaded,
-    current_setting('track_commit_timestamp') = 'on' as commit_timestamp
+    current_setting('track_commit_timestamp') = 'on' as commit_timestamp,
+    (
+        select g.nspname::text
+        from pg_catalog.pg_extension as t
+        join pg_catalog.pg_namespace as g on g.oid = t.extnamespace
+        join pg_catalog.pg_proc as f on f.pronamespace = g.oid and f.proname = 'pgstatginindex'
+        where
+            t.extname = 'pgstattuple'
+            and has_schema_privilege(g.oid, 'USAGE')
+            and has_function_privilege(f.oid, 'EXECUTE')
+        limit 1
+    ) as pgstattuple_schema
 -- one row, also where the extension is not
 from (values (1)) as one
 left join pg_catalog.pg_extension as e on e.extname = 'pg_stat_statements'

@@ -110,6 +110,27 @@ def test_indexes_that_are_broken_or_missing(exporter: Exporter, database: Databa
     assert ("public", "river_job_kind") not in found["river_index_size_bytes"]
 
 
+def test_the_pending_lists_of_gin_indexes_show_where_the_extension_is(exporter: Exporter, database: Database) -> None:
+    """Each insert adds to the list, VACUUM empties it; without pgstattuple, or with it closed, nothing is said."""
+    exporter.run("target")
+    assert "river_index_gin_pending_pages" not in exporter.run("table")
+    with database.connect() as connection:
+        connection.execute("CREATE SCHEMA tools")
+        connection.execute("CREATE EXTENSION pgstattuple SCHEMA tools")
+        exporter.run("target")
+        assert "river_index_gin_pending_pages" not in exporter.run("table")
+        connection.execute("GRANT USAGE ON SCHEMA tools TO PUBLIC")
+        exporter.run("target")
+        fill(connection, 10)
+        empty = exporter.run("table")["river_index_gin_pending_pages"]
+        connection.execute(
+            "INSERT INTO river_job (state, finalized_at, kind, max_attempts, args)"
+            " SELECT 'completed', now(), 'k', 1, jsonb_build_object('n', n::text) FROM generate_series(1, 5000) n"
+        )
+        assert exporter.run("table")["river_index_gin_pending_pages"]["public", "river_job_args_index"] > 10
+    assert empty == {("public", "river_job_args_index"): 0, ("public", "river_job_metadata_index"): 0}
+
+
 def test_a_vacuum_under_way_shows(exporter: Exporter, database: Database) -> None:
     """While a slow vacuum runs, the table says so."""
     with database.connect() as connection:
