@@ -27,6 +27,9 @@ PROGRAMS = {
 SQL = re.compile(r"\w+ .*;|\w+;|SHOW \w+|(?:set|create|grant|alter) \S+ \S.*", re.IGNORECASE)
 """A code span like this is SQL."""
 
+TABLE = re.compile(r"-+(\+-+)*")
+"""The line below the names of a table of psql's."""
+
 
 @dataclass
 class Shown:
@@ -76,7 +79,8 @@ def shown(path: Path) -> list[Shown]:
         prose[match.start() : match.end()] = re.sub(r"[^\n]", " ", match[0])
     found = sorted([*found, *_spans(name, "".join(prose))], key=lambda each: each.line)
     for line, lines in outputs:
-        for each in [each for each in found if each.line < line][-1:]:
+        language = "sql" if any(TABLE.fullmatch(each) for each in lines) else "sh"
+        for each in [each for each in found if each.line < line and each.language == language][-1:]:
             each.expected += lines
     return found
 

@@ -35,7 +35,7 @@ from exporter.demo.prometheus import Prometheus
 from exporter.demo.river import River, migrate
 from exporter.doctor.run import checks
 from exporter.setup_sql import render
-from tests.documents import ROOT, Bash, Shown, documents, shown
+from tests.documents import ROOT, TABLE, Bash, Shown, documents, shown
 from tests.k8s import cluster_guide, helm
 
 PASSWORD = "correct-horse"
@@ -445,7 +445,7 @@ def test_the_sql_of_a_document_works(document: str, scene: Scene) -> None:
         place = "console" if re.match("SHOW|RELOAD", text) else "server"
         printed = psql(scene, scene.databases[place], text)
         for line, below in pairwise(statement.expected):
-            if re.fullmatch("-[-+]+-", below.strip()):
+            if TABLE.fullmatch(below):
                 remaining = iter(columns(printed.splitlines()[0]))
                 assert [each for each in columns(line) if each not in remaining] == [], f"{statement}\n{printed}"
 
@@ -462,3 +462,11 @@ def test_findings_of_doctor_are_shown_under_names_of_checks_there_are() -> None:
     found = [line for line in lines if re.match("(ok|note|warning|problem) ", line)]
     assert found
     assert [line for line in found if line.split()[1].rstrip(":") not in names] == []
+
+
+def test_every_runbook_shows_what_is_printed_on_its_fault() -> None:
+    """Provoke it (`exporter/demo/faults`), and show what psql or doctor then says, shortened, in a block of `text`."""
+    runbooks = {each.document: False for each in SHOWN if each.document.startswith("docs/runbooks/")}
+    runbooks |= {each.document: True for each in SHOWN if each.document in runbooks and each.expected}
+    assert len(runbooks) > 20
+    assert [document for document, shows in runbooks.items() if not shows] == []
