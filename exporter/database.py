@@ -39,7 +39,11 @@ REASONS = ("auth", "dns", "refused", "timeout", "tls", "other")
 """Why there is no contact with a server, as the label `reason` says it."""
 
 _PATTERNS = (
-    ("auth", r"authentication|password|pg_hba|is not permitted to log in|role .* does not exist|no such user|SASL"),
+    (
+        "auth",
+        # the last is about the exporter's own role, and says nothing of River's
+        r"authentication|password|pg_hba|is not permitted|role .* does not exist|no such user|SASL|connections for role",
+    ),
     ("dns", r"translate host name|name or service not known|resolve|nodename nor servname|no address associated"),
     ("refused", r"connection refused|no such file or directory|no route to host|network is unreachable|starting up"),
     ("tls", r"SSL|TLS|certificate"),

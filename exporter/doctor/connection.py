@@ -35,7 +35,8 @@ RIGHTS = Check(
 CHECKS = (CONNECTION, SERVER, SCHEMA, RIGHTS)
 
 _ADVICE = {
-    "auth": "check user, password and pg_hba.conf; the role is made by the SQL of `river-exporter setup-sql`",
+    "auth": "check user, password, pg_hba.conf and the role's CONNECTION LIMIT; the role is made by the SQL of "
+    "`river-exporter setup-sql`",
     "dns": "check the host name in database.url, and the pod's DNS",
     "refused": "check host and port in database.url, and whether PostgreSQL is running",
     "timeout": "check the way to the server: firewall, NetworkPolicy, routing; or the server hangs",

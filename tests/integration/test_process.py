@@ -158,6 +158,18 @@ def test_without_a_database_it_stays_up_and_says_why(database: Database, start: 
         assert exporter.server.alive
 
 
+def test_a_role_without_a_connection_left_is_its_own_trouble(database: Database, start: Start) -> None:
+    """Not River's address refuses then, but the exporter's login: `auth`, which pages nobody."""
+    with database.connect() as superuser:
+        before = superuser.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone()
+        assert before is not None
+        superuser.execute(f"ALTER ROLE {ROLE} CONNECTION LIMIT 0".encode())
+        try:
+            until_up(start(database.exporter_url), "auth")
+        finally:
+            superuser.execute(f"ALTER ROLE {ROLE} CONNECTION LIMIT {before[0]}".encode())
+
+
 def test_it_comes_back_by_itself(database: Database, start: Start) -> None:
     """From a refused connection and from a black hole, without a restart; counters go on."""
     with TcpProxy(database.server.host, database.server.port) as proxy:
