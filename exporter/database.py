@@ -42,7 +42,7 @@ _PATTERNS = (
     (
         "auth",
         # the last is about the exporter's own role, and says nothing of River's
-        r"authentication|password|pg_hba|is not permitted|role .* does not exist|no such user|SASL|connections for role",
+        r"authentication|password|pg_hba|is not permitted|role .* does not exist|no such user|SASL|many .* for role",
     ),
     ("dns", r"translate host name|name or service not known|resolve|nodename nor servname|no address associated"),
     ("refused", r"connection refused|no such file or directory|no route to host|network is unreachable|starting up"),
