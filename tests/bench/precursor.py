@@ -30,6 +30,9 @@ HEALTHY_SECONDS = 25.0
 PATIENCE = 60.0
 """How long River may take to fail once the fault has stopped growing."""
 
+RESOLVES = 400.0
+"""How long a page usually takes to resolve, for the estimate."""
+
 RESULTS = Path("build") / "precursor.json"
 
 
@@ -150,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [each for each in SCENARIOS if not options.only or any(part in each.name for part in options.only)]
     if not chosen:
         parser.error(f"no scenario has {', '.join(options.only)} in its name")
-    say(f"{len(chosen)} scenarios, {options.jobs} at a time, about {_minutes(chosen, options.jobs):.0f} min")
+    say(f"{len(chosen)} scenarios, {options.jobs} at a time, about {_minutes(chosen, options):.0f} min")
     lock, results = threading.Lock(), []
     with ThreadPoolExecutor(options.jobs) as pool:
         for result in pool.map(lambda each: run(each, alerts=options.alerts), chosen):
@@ -161,9 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return write(results, whole=len(chosen) == len(SCENARIOS))
 
 
-def _minutes(chosen: Sequence[Scenario], jobs: int) -> float:
-    seconds = sum(HEALTHY_SECONDS + 15 + (40 if each.sudden else each.seconds) for each in chosen)
-    return seconds / 60 / jobs
+def _minutes(chosen: Sequence[Scenario], options: argparse.Namespace) -> float:
+    resolve = RESOLVES if options.alerts else 0.0
+    seconds = sum(HEALTHY_SECONDS + 15 + resolve + (40 if each.sudden else each.seconds) for each in chosen)
+    return seconds / 60 / options.jobs
 
 
 if __name__ == "__main__":
