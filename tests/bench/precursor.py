@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _minutes(chosen: Sequence[Scenario], options: argparse.Namespace) -> float:
     resolve = RESOLVES if options.alerts else 0.0
     seconds = sum(HEALTHY_SECONDS + 15 + resolve + (40 if each.sudden else each.seconds) for each in chosen)
-    return seconds / 60 / options.jobs
+    return float(seconds / 60 / options.jobs)
 
 
 if __name__ == "__main__":
