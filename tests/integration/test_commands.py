@@ -289,8 +289,10 @@ def set_up(version: int, folder: Path, parts: ExitStack) -> Scene:
     }
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RIVER_EXPORTER_", "PG"))},
-        "PATH": f"{tools(folder)}:{os.environ['PATH']}",
+        "PATH": f"{folder}/venv/bin:{tools(folder)}:{os.environ['PATH']}",  # what was installed comes first
         "HOME": str(folder),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "off",  # as pip spells --no-build-isolation
         "PGHOST": server.host,
         "PGPORT": str(server.port),
         "PGUSER": "postgres",
@@ -312,7 +314,8 @@ def set_up(version: int, folder: Path, parts: ExitStack) -> Scene:
 def tools(folder: Path) -> Path:
     """Make a folder of the programs that commands begin with, as far as they are not everywhere; return its path.
 
-    ``pip`` installs into a new environment, for which it finds what the project depends on in the tests' own.
+    ``pip`` installs into a new environment, and finds what the project depends on, for its build too, in the tests'
+    own: nothing is fetched.
     """
     own = folder / "venv"
     venv.create(own, symlinks=True)
