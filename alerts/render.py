@@ -14,7 +14,8 @@ GRAFANA = "https://grafana.example.com"
 WIDTH = 118
 
 _HEADER = """\
-# Alert rules of river-exporter, for Prometheus 2.42 or newer. Generated from alerts/rules.yaml by `make generate`.
+# Alert and recording rules of river-exporter, for Prometheus 2.42 or newer. Generated from alerts/rules.yaml by
+# `make generate`. The dashboards need the group river-dashboards.
 #
 # Severities: critical wakes somebody, warning is for a chat channel, info for a digest. The label `stage` is what
 # config/alertmanager.yaml mutes by. The links to dashboards need the address of your Grafana:

@@ -104,9 +104,9 @@ def label_values(query: str) -> tuple[str, str]:
 
 
 def fill(ask: Ask, window: Window, variables: Mapping[str, str] | None = None) -> str:
-    """Put values in place of a query's variables; one that isn't given is All, `.*`."""
+    """Put values in place of a query's variables; one that isn't given is All, `.*`; `$1` is Prometheus' own."""
     known = window.macros(ask.points, ask.least) | dict(variables or {})
-    return re.sub(r"\$(\w+)", lambda match: known.get(match[1], ".*"), ask.expr)
+    return re.sub(r"\$([a-z_]\w*)", lambda match: known.get(match[1], ".*"), ask.expr)
 
 
 def named(legend: str, labels: Mapping[str, str]) -> str:

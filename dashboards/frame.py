@@ -19,6 +19,9 @@ SCREEN = 21
 POINTS = 30
 """Points that are asked for each column of a panel's width: one for less than three pixels, at a third of the cost."""
 
+RECORDED_POINTS = 12
+"""The same for what a rule recorded: over days each point costs, and there is none more often than each minute."""
+
 SCHEMA_VERSION = 39
 """Of Grafana 11.0; what is newer migrates it when it loads it."""
 
@@ -134,7 +137,7 @@ def _place(lines: Sequence[Line]) -> list[model.Panel | model.RowPanel]:
             below = y
             for height, panel in stacked:
                 panel.grid_pos = model.GridPos(h=height, w=width, x=x, y=below)
-                panel.max_data_points = POINTS * width
+                panel.max_data_points = panel.max_data_points or (RECORDED_POINTS if panel.interval else POINTS) * width
                 panel.id_val = len(placed) + 1
                 placed.append(panel)
                 below += height

@@ -110,58 +110,58 @@ def buckets(bucket_selector: str) -> str:
     return total(rate(bucket_selector), "le")
 
 
+def ranked(function: str, selector: str) -> str:
+    """Give each series of the window one value to rank it by: of what is drawn of it, at the window's end.
+
+    The ranking is made once, so a series is either drawn all along or not at all: a plain topk picks anew at each step
+    and draws many more than it says.
+    """
+    return f"{function}_over_time({selector}[$__range:$__interval] @ end())"
+
+
 def top(now: str, ranking: str, label: str, limit: int) -> str:
     """Draw the `limit` highest values of a label by themselves, and the sum of what is left as `other`.
 
-    The ranking is made once, for the end of the window, so a series is either drawn all along or not at all: a plain
-    topk picks anew at each step and draws many more than it says.
-
-    Args:
-        now: the expression to draw, by `label`.
-        ranking: what to rank by; its range selectors end at `@ end()`.
-        label: the label.
-        limit: how many.
+    Both are by `label`, and the result by `drawn`: so `now`, which costs most, is asked for once.
     """
-    chosen = f"topk({limit}, {ranking})"
-    rest = f"sum({now} unless on ({label}) {chosen})"
-    return f'({now} and on ({label}) {chosen}) or label_replace({rest}, "{label}", "other", "", "")'
+    chosen = f'label_replace(topk({limit}, {ranking}), "drawn", "$1", "{label}", "(.*)")'
+    names = f'{chosen} or on ({label}) label_replace({ranking}, "drawn", "other", "", "")'
+    return f"sum by (drawn) ({now} + on ({label}) group_left (drawn) 0 * ({names}))"
 
 
 def top_gauge(selector: str, label: str, limit: int = DEFAULT_TOP, *, over: tuple[str, ...] = ()) -> str:
     """Draw a gauge's highest series of the window and the sum of the rest; see `top` and `total`."""
-    peak = total(f"max_over_time({selector}[$__range] @ end())", label, over=over)
-    return top(total(selector, label, over=over), peak, label, limit)
+    return top(total(selector, label, over=over), total(ranked("max", selector), label, over=over), label, limit)
 
 
 def top_mean(selector: str, label: str, limit: int = DEFAULT_TOP) -> str:
     """Draw a recorded rate's highest series of the window, and the rest; see `top` and `total`."""
-    return top(total(mean(selector), label), ranking(selector, label), label, limit)
+    return top(total(mean(selector), label), weight(selector, label), label, limit)
 
 
-def ranking(selector: str, label: str) -> str:
+def weight(selector: str, label: str) -> str:
     """How high a recorded rate was on the whole in the window, to rank by."""
-    return total(f"avg_over_time({selector}[$__range] @ end())", label)
+    return total(ranked("avg", selector), label)
 
 
-def grown(selector: str, label: str, *, over: tuple[str, ...] = ()) -> str:
+def grown(selector: str, label: str) -> str:
     """How much a counter grew in the window, to rank by."""
-    return total(f"increase({selector}[$__range] @ end())", label, over=over)
+    return total(f"increase({selector}[$__range:$__interval] @ end())", label)
 
 
 def best(now: str, ranking: str, label: str, limit: int) -> str:
-    """Draw what ranks highest, without the rest: half the cost of `top`, for what doesn't add up to a whole."""
+    """Draw what ranks highest, without the rest, for what doesn't add up to a whole."""
     return f"{now} and on ({label}) topk({limit}, {ranking})"
 
 
 def highest(now: str, selector: str, label: str, limit: int = DEFAULT_TOP) -> str:
     """Draw the series of a label that were highest in the window, without the rest; `selector` is the gauge's."""
-    return best(now, worst(f"max_over_time({selector}[$__range] @ end())", label), label, limit)
+    return best(now, worst(ranked("max", selector), label), label, limit)
 
 
 def lowest(now: str, selector: str, label: str, limit: int = DEFAULT_TOP) -> str:
     """Draw the series of a label that were lowest in the window, without the rest."""
-    least = f"min by ({label}) (min_over_time({selector}[$__range] @ end()))"
-    return f"{now} and on ({label}) bottomk({limit}, {least})"
+    return f"{now} and on ({label}) bottomk({limit}, min by ({label}) ({ranked('min', selector)}))"
 
 
 def timeout() -> str:

@@ -115,7 +115,7 @@ def _depth() -> model.Panel:
     return plot(
         "Jobs available, by queue",
         "The ten deepest queues of this window; the others together.",
-        Query(top_gauge(queue(JOBS, 'state="available"'), "queue", over=("state",)), "{{queue}}"),
+        Query(top_gauge(queue(JOBS, 'state="available"'), "queue", over=("state",)), "{{drawn}}"),
         unit=style.COUNT,
         stack=True,
         empty=style.NOT_RECORDED,
@@ -137,7 +137,7 @@ def _throughput() -> model.Panel:
     return plot(
         "Completed, by queue",
         "The ten busiest queues of this window; the others together.",
-        Query(top_mean(queue(COMPLETED), "queue"), "{{queue}}"),
+        Query(top_mean(queue(COMPLETED), "queue"), "{{drawn}}"),
         unit=style.JOBS_PER_SECOND,
         stack=True,
         empty=style.NOT_RECORDED,
@@ -145,7 +145,7 @@ def _throughput() -> model.Panel:
 
 
 def _states() -> model.Panel:
-    return plot(
+    panel = plot(
         "Jobs by state",
         "States that a job can leave; finished jobs are not counted here, which would cost as much as there are (on a "
         "logarithmic scale).",
@@ -155,6 +155,8 @@ def _states() -> model.Panel:
         colours=style.JOB_STATES,
         logarithmic=True,
     )
+    panel.max_data_points = 48  # every queue has every state: five times as many series as the panels beside it
+    return panel
 
 
 def _finished() -> model.Panel:

@@ -4,10 +4,12 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import style
 from dashboards.panels import plot
-from dashboards.queries import Query, best, highest, mean, ranking, rate, ratio, river, server, total, worst
+from dashboards.queries import Query, best, highest, mean, rate, river, server, total, weight, worst
 
 CALLS = river("namespace_job_schema_operation:river_statement_calls:rate2m")
 TIME = river("namespace_job_schema_operation:river_statement_seconds:rate2m")
+PER_CALL = river("namespace_job_schema_operation:river_statement_seconds_per_call:rate2m")
+ROWS_PER_CALL = river("namespace_job_schema_operation:river_statement_rows_per_call:rate2m")
 COMPLETING = 'operation=~"JobSet.*|JobCompleteTx"'
 """Operations that write the end of jobs."""
 
@@ -17,7 +19,7 @@ OPERATIONS = 6
 
 def _by_operation(expr: str) -> str:
     """Draw what took most time in the window, operation by operation; no rest, as ratios don't add up."""
-    return best(expr, ranking(TIME, "operation"), "operation", OPERATIONS)
+    return best(expr, weight(TIME, "operation"), "operation", OPERATIONS)
 
 
 def calls() -> model.Panel:
@@ -26,7 +28,7 @@ def calls() -> model.Panel:
     return plot(
         "Calls",
         "River's statements by operation, by the names that River's source gives them.",
-        Query(best(calls, ranking(CALLS, "operation"), "operation", OPERATIONS), "{{operation}}"),
+        Query(best(calls, weight(CALLS, "operation"), "operation", OPERATIONS), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.PER_SECOND,
         empty=style.NOT_RECORDED,
@@ -37,8 +39,9 @@ def time_per_call() -> model.Panel:
     """Make the panel *Time per call*."""
     return plot(
         "Time per call",
-        "Mean time of calls that ended, of the operations that take most time (on a logarithmic scale).",
-        Query(_by_operation(ratio(total(mean(TIME), "operation"), total(mean(CALLS), "operation"))), "{{operation}}"),
+        "Mean time of calls that ended, of the operations that take most time, in the schema where it is longest (on a "
+        "logarithmic scale).",
+        Query(_by_operation(worst(mean(PER_CALL), "operation")), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.SECONDS,
         logarithmic=True,
@@ -79,11 +82,10 @@ def blocks_per_job() -> model.Panel:
 
 def rows_per_call() -> model.Panel:
     """Make the panel *Rows per call*."""
-    counted = total(mean(river("namespace_job_schema_operation:river_statement_rows:rate2m")), "operation")
     return plot(
         "Rows per call",
-        "For the completer: jobs per batch. 5,000 is the most it sends.",
-        Query(_by_operation(ratio(counted, total(mean(CALLS), "operation"))), "{{operation}}"),
+        "For the completer: jobs per batch, in the schema where they are most. 5,000 is the most it sends.",
+        Query(_by_operation(worst(mean(ROWS_PER_CALL), "operation")), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.COUNT,
         empty=style.NOT_RECORDED,
@@ -97,7 +99,7 @@ def reads() -> model.Panel:
     return plot(
         "Blocks read",
         "Blocks that were not in shared buffers, by the operations that read most. None, once the buffers are warm.",
-        Query(best(reads, ranking(read, "operation"), "operation", OPERATIONS), "{{operation}}"),
+        Query(best(reads, weight(read, "operation"), "operation", OPERATIONS), "{{operation}}"),
         unit=style.PER_SECOND,
         colours=style.OPERATIONS,
         empty=style.NOT_RECORDED,
