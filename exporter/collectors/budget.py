@@ -136,7 +136,9 @@ class BudgetCollector(Collector):
             found["network"] = network
         if network is None or max(network.now, network.done) >= HEALTHY:
             self._unwell = now
-        pool = self._ask("pgxpool", now) or self._ask("pgbouncer", now) or self._ask("exporter", now)
+        # an attempt waits in River's pool and then in PgBouncer: the longer of the two, as theirs may not be the same
+        both = [wait for source in ("pgxpool", "pgbouncer") if (wait := self._ask(source, now))]
+        pool = max(both, key=lambda wait: max(wait.now, wait.done)) if both else self._ask("exporter", now)
         if pool is None and looked:
             pool = self._residual(watch, now, network)
         if pool:

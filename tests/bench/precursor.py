@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -148,20 +147,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make bench-precursor", description=__doc__)
     parser.add_argument("only", nargs="*", help="parts of names; all scenarios unless given")
     parser.add_argument("--jobs", type=int, default=2, help="scenarios at the same time (default %(default)s)")
+    parser.add_argument("--again", action="store_true", help="the others' results are those of the last run here")
     parser.add_argument("--alerts", action="store_true", help="with Prometheus, Alertmanager and a receiver of pages")
     options = parser.parse_args(arguments)
     chosen = [each for each in SCENARIOS if not options.only or any(part in each.name for part in options.only)]
     if not chosen:
         parser.error(f"no scenario has {', '.join(options.only)} in its name")
     say(f"{len(chosen)} scenarios, {options.jobs} at a time, about {_minutes(chosen, options):.0f} min")
-    lock, results = threading.Lock(), []
+    before = [Result(**each) for each in json.loads(RESULTS.read_text())] if options.again else []
+    results = {each.name: each for each in before}
+    RESULTS.parent.mkdir(exist_ok=True)
     with ThreadPoolExecutor(options.jobs) as pool:
         for result in pool.map(lambda each: run(each, alerts=options.alerts), chosen):
-            with lock:
-                results.append(result)
-                RESULTS.parent.mkdir(exist_ok=True)
-                RESULTS.write_text(json.dumps([asdict(each) for each in results]))
-    return write(results, whole=len(chosen) == len(SCENARIOS))
+            results[result.name] = result
+            RESULTS.write_text(json.dumps([asdict(each) for each in results.values()]))
+    found = [results[each.name] for each in SCENARIOS if each.name in results]
+    return write(found, whole=len(found) == len(SCENARIOS))
 
 
 def _minutes(chosen: Sequence[Scenario], options: argparse.Namespace) -> float:

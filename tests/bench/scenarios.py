@@ -72,6 +72,8 @@ SCENARIOS = (
     Scenario("workers hold all connections", "pool-held", "pool", 0.25, 11.5, pool_statistics=True),
     Scenario("workers hold all connections, statistics unknown", "pool-held", "pool", 0.25, 11.5),
     Scenario("PgBouncer exhausted", "pgbouncer-exhausted", "pool", 10, 10, through="pgbouncer", load=_BOUNCED),
+    Scenario("PgBouncer exhausted, River's pool free", "pgbouncer-exhausted", "pool", 10, 10, through="pgbouncer",
+             pool_statistics=True, load=_BOUNCED | {"pool": 60}),
     Scenario("network delay", "network-delay", "network", 0.05, 3, through="proxy"),
     Scenario("network jitter", "jitter", "network", 0.05, 4.5, through="proxy"),
     Scenario("network black hole", "black-hole", "network", 60, 60, through="proxy"),
@@ -84,7 +86,7 @@ SCENARIOS = (
     Scenario("synchronous standby slow", "sync-standby", "storage", 0.5, 11.5),
     Scenario("synchronous standby gone, River 0.16", "sync-standby", "storage", 60, 60, version="0.16"),
     Scenario("checkpoint storm", "checkpoint-storm", "storage", 1, 20, disk=6_000_000),
-)
+)  # fmt: skip
 """All of them; the growing ones bring River to its deadline after three to four minutes."""
 
 
