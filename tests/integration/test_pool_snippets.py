@@ -17,7 +17,10 @@ from tests.conftest import Database
 MODULE = Path(__file__).parents[1] / "pool_snippets"
 
 
-@pytest.mark.parametrize(("name", "source"), [("ibm", "pgxpool"), ("otelpgx", "pgxpool"), ("databasesql", "sql")])
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("ibm", "pgxpool"), ("otelpgx", "pgxpool"), ("cmackenzie1", "pgxpool"), ("databasesql", "sql")],
+)
 def test_snippet_exposes_a_pool_that_is_understood(name: str, source: str, database: Database) -> None:
     """As shown, but for the port, which is taken from the text."""
     assert (MODULE / name / "main.go").is_file()
