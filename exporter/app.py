@@ -131,9 +131,8 @@ class App:
             context = self.context
             if (config.web, config.log) != (context.config.web, context.config.log):
                 log.warning("web and log settings take effect at the next start")
-            context.config, context.river, context.pgbouncer = config, river, pgbouncer
-            for watch in context.watches.values():
-                watch.configure(float(config.river.timeout), float(config.window), config.thresholds.warning)
+            context.configure(config)
+            context.river, context.pgbouncer = river, pgbouncer
             context.database.move(database, _deadline(config))
             self._reloaded = (True, time.time())
             log.info("configuration reloaded")

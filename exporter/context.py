@@ -58,6 +58,20 @@ class Context:
     target: Target = field(default_factory=Target)
     watches: dict[str, Watch] = field(default_factory=dict)
     waits: dict[str, Callable[[float], Wait | None]] = field(default_factory=dict)
+    peaks: list[Peak] = field(default_factory=list)
+
+    def configure(self, config: Config) -> None:
+        """Take a configuration that was read anew; what is held already is held by its window from now on."""
+        self.config = config
+        for watch in self.watches.values():
+            watch.configure(float(config.river.timeout), float(config.window), config.thresholds.warning)
+        for peak in self.peaks:
+            peak.window = float(config.window)
+
+    def peak(self) -> Peak:
+        """A peak that is held for the configured window, also after a reload has changed it."""
+        self.peaks.append(Peak(float(self.config.window)))
+        return self.peaks[-1]
 
     def watch(self, schema: str) -> Watch:
         """What is seen of the River in `schema`; it lasts as long as the process."""
@@ -65,7 +79,7 @@ class Context:
         if found is None:
             timeout, window = float(self.config.river.timeout), float(self.config.window)
             budget = Budget(timeout, window, self.config.thresholds.warning)
-            found = Watch(schema, Attempts(timeout), budget, Peak(window), Peak(window), Peak(window))
+            found = Watch(schema, Attempts(timeout), budget, self.peak(), self.peak(), self.peak())
             self.watches = {**self.watches, schema: found}
         return found
 

@@ -188,8 +188,6 @@ class Watch:
         """Take new settings: seconds of an attempt and of the window, and the share to name a cause from."""
         self.attempts.timeout = self.budget.timeout = timeout
         self.budget.window, self.budget.warning = window, warning
-        for peak in (self.inflight, self.lock_waiters, self.lock_waits):
-            peak.window = window
 
     def time_out(self, cause: str, attempts: int, now: float) -> None:
         """Count attempts that ended at the deadline, at `now` (monotonic seconds)."""

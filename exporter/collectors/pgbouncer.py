@@ -18,7 +18,6 @@ from exporter.collector import Collector
 from exporter.context import Context
 from exporter.database import Connection, Unreachable, one_line, reason_of
 from exporter.metric import Sample, gauge
-from exporter.watch import Peak
 
 SOURCE = "pgbouncer"
 LONGEST_CLIENT = gauge("river_pgbouncer_maxwait_seconds", "Age of the oldest client that waits now, as PgBouncer says")
@@ -40,7 +39,7 @@ class PgbouncerCollector(Collector):
         super().__init__(context)
         self._connection: Connection | None = None
         self._address = context.pgbouncer
-        self._longest = Peak(float(context.config.window))
+        self._longest = context.peak()
         self._said: Wait | None = None
         context.waits[SOURCE] = self.wait
 

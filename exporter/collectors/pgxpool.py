@@ -20,7 +20,7 @@ from exporter.log import RepeatLimit
 from exporter.metric import Counter, Sample, Summary
 from exporter.page import Page, PageError
 from exporter.poolstats import PoolChange, PoolStatistics, change, parse
-from exporter.watch import Peak, Stalls
+from exporter.watch import Stalls
 
 log = logging.getLogger("exporter.pgxpool")
 
@@ -77,7 +77,7 @@ class PgxpoolCollector(Collector):
         self._pools: dict[str, _Pool] = {}
         self._acquire = Summary(pool.ACQUIRE)
         self._waits, self._waited, self._canceled = map(Counter, (pool.WAITS, pool.WAITED, pool.CANCELED))
-        self._longest = Peak(float(context.config.window))
+        self._longest = context.peak()
         self._said = RepeatLimit(60.0)
         context.waits["pgxpool"] = self.wait
 

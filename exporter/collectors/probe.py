@@ -19,7 +19,6 @@ from exporter.log import RepeatLimit, kv
 from exporter.metric import Counter, Histogram, Sample, Summary, counter, gauge, histogram
 from exporter.pool import ACQUIRE as POOL_ACQUIRE
 from exporter.probing import Probe, transport_seconds
-from exporter.watch import Peak
 
 log = logging.getLogger("exporter.probe")
 
@@ -70,7 +69,7 @@ class ProbeCollector(Collector):
         self._failed = Counter(FAILED)
         for reason in REASONS:
             self._failed.add(0, reason)
-        self._phases = Peak(float(context.config.window))
+        self._phases = context.peak()
         self._connected = float("-inf")
         self._said = RepeatLimit(60.0)
         self._answer: _Answer | None = None

@@ -70,10 +70,10 @@ class _Clients:
 class _Schema:
     """What is kept of one schema between two readings."""
 
-    def __init__(self, window: float) -> None:
+    def __init__(self, running: Peak) -> None:
         self.leader: tuple[str, float] | None = None
         self.queues = Queues()
-        self.running = Peak(window)
+        self.running = running
         self.hour = Peak(HOUR)
 
 
@@ -94,7 +94,7 @@ class RiverCollector(SchemaCollector):
         """Each part that the role may see."""
         kept = self._schemas.get(schema)
         if kept is None:
-            kept = self._schemas[schema] = _Schema(self.context.config.window)
+            kept = self._schemas[schema] = _Schema(self.context.peak())
         yield from self._workers(session, schema, kept)
         if self.context.capable("river_leader"):
             yield from self._leader(session, schema, kept)

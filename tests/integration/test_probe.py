@@ -204,3 +204,14 @@ def test_the_console_is_asked_anew_after_a_restart_and_at_another_address(
         with pytest.raises(Exception, match="refused"):
             exporter.run("pgbouncer")
         assert time.monotonic() - began < 3
+
+
+def test_a_changed_window_holds_what_is_held_already(database: Database) -> None:
+    """A reload that shortens it lets the probe's peaks go after the new window."""
+    with Exporter(database.exporter_url) as exporter:
+        exporter.run("probe")
+        assert exporter.context.peaks
+        changed = load(None, {"DATABASE_URL": database.exporter_url, "RIVER_EXPORTER_WINDOW": "20s"})
+        exporter.context.configure(changed)
+        assert {peak.window for peak in exporter.context.peaks} == {20.0}
+        exporter.collector("probe").close()
