@@ -6,10 +6,14 @@ from dashboards import style
 from dashboards.frame import column, line
 from dashboards.frame import dashboard as frame
 from dashboards.panels import number, plot, rows, states
-from dashboards.queries import DEFAULT_TOP, Query, highest, lowest, pod, rate, river, worst
+from dashboards.queries import DEFAULT_TOP, Query, best, highest, lowest, pod, ranked, rate, river, worst
 
 COLLECTORS = 8
 """Collectors whose lines are drawn: those that stand out."""
+
+DURATION = "namespace_job_instance_collector:river_exporter_collector_duration_seconds:max"
+LATENESS = "namespace_job_instance_collector:river_exporter_collector_lateness_seconds:max"
+FAILURES = pod("namespace_job_instance_collector:river_exporter_collector_failures:increase2m")
 
 UP = pod("river_up")
 
@@ -138,8 +142,8 @@ def _success() -> model.Panel:
     success = pod("river_exporter_collector_success")
     return states(
         "Collectors",
-        "Whether each collector's last run worked, on every exporter that runs it; those that failed first.",
-        Query(lowest(f"min by (collector) ({success})", success, "collector", style.SERIES_LIMIT), "{{collector}}"),
+        "Whether each collector's last run worked, on every exporter that runs it.",
+        Query(f"min by (collector) ({success})", "{{collector}}"),
         words={"1": ("works", "good"), "0": ("fails", "critical")},
     )
 
@@ -153,10 +157,11 @@ def _durations() -> model.Panel:
     return plot(
         "Duration of a run",
         "The slowest collectors of this window (on a logarithmic scale).",
-        Query(_slowest("river_exporter_collector_duration_seconds"), "{{collector}}"),
+        Query(_slowest(DURATION), "{{collector}}"),
         unit=style.SECONDS,
         logarithmic=True,
         table_legend=True,
+        empty=style.NOT_RECORDED,
     )
 
 
@@ -175,29 +180,30 @@ def _lateness() -> model.Panel:
     return plot(
         "Start of a run, late by",
         "A run starts late when the one before it on its thread takes long, or when the exporter gets no CPU.",
-        Query(_slowest("river_exporter_collector_lateness_seconds"), "{{collector}}"),
+        Query(_slowest(LATENESS), "{{collector}}"),
         unit=style.SECONDS,
+        empty=style.NOT_RECORDED,
     )
 
 
 def _failures() -> model.Panel:
-    failures = pod("river_exporter_collector_failures_total")
-    most = f"topk({COLLECTORS}, sum by (collector) (increase({failures}[$__range] @ end())))"
-    failed = f"sum by (collector) (increase({failures}[$__rate_interval]))"
+    most = f"sum by (collector) ({ranked('avg', FAILURES)})"
+    failed = f"sum by (collector) (sum_over_time({FAILURES}[$__interval]))"
     return plot(
         "Runs that failed",
-        "By collector, of those that failed most; the log has the reason.",
-        Query(f"{failed} and on (collector) {most}", "{{collector}}"),
+        "In each step of the picture, by collector, of those that failed most; the log has the reason.",
+        Query(best(failed, most, "collector", COLLECTORS), "{{collector}}"),
         unit=style.COUNT,
         bars=True,
         stack=True,
         reach=1,
+        empty=style.NOT_RECORDED,
     )
 
 
 def _by_exporter(counter: str) -> str:
     """Draw a counter's rate for the exporters that it grew most in."""
-    most = f"topk({DEFAULT_TOP}, sum by (instance) (increase({pod(counter)}[$__range] @ end())))"
+    most = f"topk({DEFAULT_TOP}, sum by (instance) (increase({pod(counter)}[$__range:$__interval] @ end())))"
     return f"sum by (instance) ({rate(pod(counter))}) and on (instance) {most}"
 
 

@@ -20,7 +20,7 @@ POINTS = 30
 """Points that are asked for each column of a panel's width: one for less than three pixels, at a third of the cost."""
 
 RECORDED_POINTS = 12
-"""The same for what a rule recorded: over days each point costs, and there is none more often than each minute."""
+"""The same for what a rule recorded: over days each point costs, and there is none more often than each 2 min."""
 
 SCHEMA_VERSION = 39
 """Of Grafana 11.0; what is newer migrates it when it loads it."""

@@ -15,7 +15,7 @@ OWN = ("namespace", "schema")
 
 DEFAULT_TOP = 10
 
-RECORDED_EVERY = "1m"
+RECORDED_EVERY = "2m"
 """How often the recording rules that panels ask for are evaluated: the group `river-dashboards` of the alerts' file."""
 
 
@@ -86,7 +86,7 @@ def rate(selector: str) -> str:
 
 
 def mean(selector: str) -> str:
-    """Between two points of the picture, of what a recording rule says each minute."""
+    """Between two points of the picture, of what a recording rule says."""
     return f"avg_over_time({selector}[$__rate_interval])"
 
 

@@ -140,7 +140,7 @@ def test_every_query_of_every_dashboard_finds_data(played: Scene) -> None:
         return empty(names)
 
     usual = {key for key, _ in _asks()} - set(EMPTY_WHEN_WELL)
-    assert filled(usual, 180) == []  # up to 1 min until a rule is evaluated, and to a panel's next whole minute
+    assert filled(usual, 300) == []  # up to 2 min until a rule is evaluated, and as long until a panel has a point
     for fault, provoke in PROVOKE.items():
         expected = {name for name, (needed, _) in EMPTY_WHEN_WELL.items() if needed == fault}
         assert expected, f"{fault} is provoked for nothing"

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import yaml
 
+from dashboards.fill import seconds
+from dashboards.queries import RECORDED_EVERY
 from exporter.demo.prometheus import Prometheus, promtool
 
 RULES = Path(__file__).parents[2] / "config" / "alerts.yaml"
 GROUP = "river-dashboards"
 """The group of rules that are there for the dashboards; the other recorded series are the alerts' own."""
 
-DAY, MINUTE = 86400, 60
+EVERY = int(seconds(RECORDED_EVERY))
+"""Seconds between two evaluations of its rules."""
+
+DAY = 86400
 
 
 def recorded() -> dict[str, str]:
@@ -37,16 +42,16 @@ def make(text: Path, folder: Path) -> None:
 
 
 def record(server: Prometheus, begin: int, end: int, done: Callable[[int], None] = lambda _: None) -> None:
-    """Have a running server evaluate the dashboards' rules on all it has, each minute, and keep what they say.
+    """Have a running server evaluate the dashboards' rules on all it has, as often as they are, and keep what they say.
 
     The server is started again with it. `done` is told up to when it is recorded.
     """
     folder = server.folder / "recorded"
-    for start, stop in days(-(-begin // MINUTE) * MINUTE, end):
+    for start, stop in days(-(-begin // EVERY) * EVERY, end):
         text = server.folder / "recorded.txt"
         with text.open("w") as file:
             for name, expr in recorded().items():
-                for series in server.range(expr, start, stop - 1, MINUTE):
+                for series in server.range(expr, start, stop - 1, EVERY):
                     labels = ",".join(f'{key}="{value}"' for key, value in series.labels.items())
                     file.writelines(f"{name}{{{labels}}} {value!r} {moment:.0f}\n" for moment, value in series.points)
             file.write("# EOF\n")

@@ -42,7 +42,8 @@ def shared() -> frozenset[str]:
     own = {metric.name for each in classes() for metric in each.metrics if not each.elected}
     elected = {metric.name for each in classes() for metric in each.metrics if each.elected}
     own = {name for name in own if "schema" in metrics()[name].labels or "_server_" in name}
-    return frozenset(elected | own | set(recorded()))
+    once = {name for name, labels in recorded().items() if "instance" not in labels}
+    return frozenset(elected | own | once)
 
 
 def series() -> dict[str, tuple[Kind, set[str]]]:
