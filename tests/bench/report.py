@@ -58,13 +58,19 @@ def verdict(result: Result) -> list[str]:
         wrong.append(f"{result.false_alarms} s over the warning threshold before the fault")
     if result.sudden and (result.critical is None or result.critical > STALL):
         wrong.append(f"critical after {result.critical} s")
-    if not result.sudden and result.lead is not None and result.lead < LEAD and result.free_ratio_low is None:
+    if not result.sudden and result.lead is not None and result.lead < LEAD and not _foreseen(result):
         wrong.append(f"lead {result.lead:.0f} s")
     if result.fails and result.deadline is None:
         wrong.append("River never reached its deadline")
     if result.timeouts > result.deadlines:
         wrong.append(f"{result.timeouts:.0f} timeouts counted, River had {result.deadlines}")
     return wrong + (_page_verdict(result) if result.patience is not None else [])
+
+
+def _foreseen(result: Result) -> bool:
+    """Whether the pool's free connections fell to a fifth in time; of a pool that leaks there is no other early sign."""
+    low, deadline = result.free_ratio_low, result.deadline
+    return low is not None and deadline is not None and deadline - low >= LEAD
 
 
 def _page_verdict(result: Result) -> list[str]:
@@ -78,7 +84,7 @@ def _page_verdict(result: Result) -> list[str]:
         wrong.append(f"the page names {result.page_cause}")
     if result.sudden and (result.paged is None or result.paged > PAGE_AFTER):
         wrong.append(f"page after {result.paged} s")
-    if not result.sudden and result.free_ratio_low is None and (result.page_lead is None or result.page_lead < LEAD):
+    if not result.sudden and not _foreseen(result) and (result.page_lead is None or result.page_lead < LEAD):
         wrong.append(f"page {result.page_lead} s before the deadline")
     if result.patience and result.resolved is None:
         wrong.append("the page did not resolve")
@@ -112,7 +118,17 @@ def _page(results: Sequence[Result]) -> str:
         else "",
         page_line=" --- |" * 6 if paged else "",
     )
-    return head + "".join(_line(result, paged=paged) for result in results) + _NOTES
+    return head + "".join(_line(result, paged=paged) for result in results) + _NOTES + _leak(results)
+
+
+def _leak(results: Sequence[Result]) -> str:
+    """How early the one fault showed that no attempt is slow of, before it is too late."""
+    return "".join(
+        f'\nIn "{each.name}" a fifth of the connections was left {each.deadline - each.free_ratio_low:.0f} s before the '
+        "first deadline.\n"
+        for each in results
+        if each.lead is not None and each.lead < LEAD and not each.sudden and each.deadline and each.free_ratio_low
+    )
 
 
 _NOTES = """
