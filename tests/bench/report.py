@@ -68,7 +68,7 @@ def verdict(result: Result) -> list[str]:
 
 
 def _foreseen(result: Result) -> bool:
-    """Whether the pool's free connections fell to a fifth in time; of a pool that leaks there is no other early sign."""
+    """Whether the pool's free connections fell to a fifth in time; a pool that leaks gives no other early sign."""
     low, deadline = result.free_ratio_low, result.deadline
     return low is not None and deadline is not None and deadline - low >= LEAD
 
@@ -124,8 +124,8 @@ def _page(results: Sequence[Result]) -> str:
 def _leak(results: Sequence[Result]) -> str:
     """How early the one fault showed that no attempt is slow of, before it is too late."""
     return "".join(
-        f'\nIn "{each.name}" a fifth of the connections was left {each.deadline - each.free_ratio_low:.0f} s before the '
-        "first deadline.\n"
+        f'\nIn "{each.name}" a fifth of the connections was left {each.deadline - each.free_ratio_low:.0f} s before'
+        " the first deadline.\n"
         for each in results
         if each.lead is not None and each.lead < LEAD and not each.sudden and each.deadline and each.free_ratio_low
     )
