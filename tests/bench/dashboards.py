@@ -60,13 +60,7 @@ def _fill(folder: Path, begin: int, end: int) -> None:
 
 def _merge(server: Prometheus) -> None:
     """Wait until a day is one block, with what was recorded of it, as it always is where rules are loaded in time."""
-
-    def merged() -> bool:
-        left = overlapping(server)
-        say(f"Prometheus merges blocks: {left} left")
-        return not left
-
-    wait_for(merged, 1800, "Prometheus to merge what was recorded", server.server, interval=10)
+    wait_for(lambda: not overlapping(server), 1800, "Prometheus to merge what was recorded", server.server, interval=5)
 
 
 def _measure(api: Api, end: int, number: int) -> int:
