@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 import secrets
 import sys
 import time
@@ -12,7 +13,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboards.fill import Api, Window
+import yaml
+
+from dashboards.fill import Api, Window, panels
 from dashboards.preview import FOLDER, draw_all
 from exporter.collectors import classes
 from exporter.demo.cache import say
@@ -20,6 +23,7 @@ from exporter.demo.exporter import Exporter
 from exporter.demo.faults import FAULTS, Environment
 from exporter.demo.pgbouncer import PgBouncer
 from exporter.demo.postgres import Postgres
+from exporter.demo.process import temporary_folder
 from exporter.demo.prometheus import Prometheus
 from exporter.demo.river import River, migrate
 from exporter.demo.stage import DATABASE, ROLE, own_environment
@@ -45,7 +49,7 @@ class Scene:
 
 
 @contextmanager
-def scene(scrape: str = "1s") -> Iterator[Scene]:
+def scene(scrape: str = "1s", rules: Path = RULES) -> Iterator[Scene]:
     """Start everything and leave nothing behind; `scrape` is Prometheus' interval.
 
     Raises:
@@ -74,7 +78,7 @@ def scene(scrape: str = "1s") -> Iterator[Scene]:
             )
         )
         target = f"{exporter.host}:{exporter.port}"
-        prometheus = parts.enter_context(Prometheus(targets=[target], rules=[RULES], scrape_interval=scrape))
+        prometheus = parts.enter_context(Prometheus(targets=[target], rules=[rules], scrape_interval=scrape))
         say(f"Prometheus answers at {prometheus.url}")
         environment = Environment(postgres.url(DATABASE), river, None, bouncer)
         yield Scene(postgres, river, exporter, prometheus, environment)
@@ -94,6 +98,23 @@ def incident(environment: Environment) -> None:
         _wait(25, "River's pool leaks")
 
 
+def sharpened(folder: Path) -> tuple[Path, list[Path]]:
+    """The rules and the dashboards once more, to be drawn over minutes: recorded each 2 s, with a point for each."""
+    rules = yaml.safe_load(RULES.read_text())
+    for group in rules["groups"]:
+        group["interval"] = "2s"
+    target = folder / RULES.name
+    target.write_text(yaml.safe_dump(rules))
+    files = []
+    for path in sorted(FOLDER.glob("river-*.json")):
+        document = json.loads(path.read_text())
+        for panel in panels(document):
+            panel.pop("interval", None)
+        files.append(folder / path.name)
+        files[-1].write_text(json.dumps(document))
+    return target, files
+
+
 def _wait(seconds: float, what: str) -> None:
     say(f"{what}, for {seconds:.0f} s")
     time.sleep(seconds)
@@ -104,12 +125,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dashboards.incident", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path(), help="folder for the pictures (default here)")
     output = parser.parse_args(arguments).output
-    with scene("2s") as played:
+    folder = temporary_folder("incident")
+    rules, files = sharpened(folder)
+    with scene("2s", rules) as played:
         began = time.time()
         incident(played.environment)
         say(f"River's own log has {len(played.river.deadlines())} deadlines of the completer")
         window = Window(began, time.time(), 2)
-        files, api = sorted(FOLDER.glob("river-*.json")), Api(played.prometheus.url)
+        api = Api(played.prometheus.url)
         return draw_all(files, api, window, "dark", output) or draw_all(files[:1], api, window, "light", output)
 
 
