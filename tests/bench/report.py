@@ -32,9 +32,8 @@ _HEAD = """\
 
 Made by `make bench-precursor`{how}: each fault is provoked for real, on a real River and PostgreSQL 18, until River's
 own log says "context deadline exceeded". A growing fault must pass the critical threshold (0.5) at least {lead:.0f} s
-before that, a sudden one within {stall:.0f} s of its start; the cause must be the right one; and nothing may be said
-before.{page_rule}
-
+before that, a sudden one within {stall:.0f} s of its start; the cause must be right; and nothing may be said before.
+{page_rule}
 {when}, river-exporter {version}, River 0.51.1 and 0.16.0, {machine}.
 
 ![The share of the budget used, over time, for each fault](pictures/precursor.png)
@@ -46,7 +45,8 @@ before.{page_rule}
 
 _PAGE_RULE = f"""
 One page must be sent, at least {LEAD:.0f} s before that deadline, or within {PAGE_AFTER:.0f} s of a sudden stall; it
-must name the cause, and resolve. Scrapes and evaluations come every 10 s."""
+must name the cause, and resolve. Scrapes and evaluations come every 10 s.
+"""
 
 
 def verdict(result: Result) -> list[str]:
@@ -135,10 +135,11 @@ _NOTES = """
 Times count from the start of the fault; "resolved" from its end. A growing fault grows for 240 s, and its lead depends
 on how fast it grows: River's first deadline can only come once an attempt takes 10 s. A leaking pool gives no slow
 attempt before its last connection is gone: there `river_pool_free_ratio` is the sign that comes early. "First told" is
-the first word to anybody, warnings included. A missing index, bloat and a checkpoint storm slow River down without
-ever bringing it to the deadline here: no cause is said below the warning threshold. "Deadlines" are those in River's
-log, "counted" is `river_completer_timeouts_total`, which must never exceed them: an attempt cut off while it waited for
-a connection shows nowhere but in the pool's statistics.
+the first word to anybody, warnings included. A missing index and bloat slow River down without ever bringing it to the
+deadline here: no cause is said below the warning threshold. The checkpoint storm's server may write 6 MB a second, as
+on a cloud's volume that is out of credit. "Deadlines" are those in River's log, "counted" is
+`river_completer_timeouts_total`, which must never exceed them: an attempt cut off while it waited for a connection
+shows nowhere but in the pool's statistics.
 """
 
 
@@ -158,7 +159,7 @@ def _line(result: Result, *, paged: bool) -> str:
             _seconds(result.first_told),
             str(result.pages),
             _seconds(result.paged),
-            _seconds(result.page_lead),
+            "-" if result.sudden else _seconds(result.page_lead),
             result.page_cause or "-",
             _seconds(result.resolved),
         ]
