@@ -15,7 +15,7 @@ def main() -> int:
     for name, extra in LOCKS.items():
         command = [
             "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes",
-            "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate",
+            "--no-emit-index-url", "--no-emit-find-links", "--no-strip-extras", "--no-header", "--no-annotate",
             *extra, "pyproject.toml", "--output-file", name,
         ]  # fmt: skip
         subprocess.run([sys.executable, "-m", *command], check=True, cwd=ROOT)
