@@ -20,7 +20,8 @@ processes of real River 0.51.1 work on a real PostgreSQL 18: 50 jobs of 20 ms a 
 among them, of the same kinds, and 10 of 250 ms; one in fifty fails and is retried. They fetch each 30 s unless they are
 told of new jobs. Beside them the exporter, Prometheus with the rules that ship, and Alertmanager. Every half second the
 ratio must be below the warning threshold and the silence below 3 s, but for the server's own restart and 15 s after it
-(a peak of it is held for a minute); and nobody may be told anything.
+(a peak of it is held for a minute); and nobody may be told anything that is not true. What a crash leaves behind is
+true: its jobs stay marked running, and River takes none back whose worker has no timeout, as here.
 
 {when}, river-exporter {version}, {machine}.
 

@@ -44,6 +44,13 @@ class Hour:
         with self.postgres.connect(self.database) as connection:
             connection.execute(statement.encode())
 
+    def orphans(self) -> int:
+        """How many jobs are marked running for longer than the longest of them takes."""
+        longest = self.mixed.load.get("long_job_seconds", 0.0) + 30
+        query = f"select from river_job where state = 'running' and attempted_at < now() - interval '{longest} s'"
+        with self.postgres.connect(self.database) as connection:
+            return connection.execute(query.encode()).rowcount
+
     def linger(self, share: float) -> None:
         """Wait for that share of the hour."""
         time.sleep(share * self.seconds)
@@ -72,6 +79,7 @@ def plan() -> list[Plan]:
         Plan(0.40, "pg_dump", _dump),
         Plan(0.46, "a paused queue", _pause),
         Plan(0.56, "a restart of the exporter", _restart_exporter),
+        Plan(0.59, "scrapes that fail", _freeze_exporter),
         Plan(0.62, "a crash of the mixed workers", lambda hour: _crash(hour.mixed)),
         Plan(0.68, "a restart of the server", lambda hour: hour.postgres.restart(), restarts_server=True),
         Plan(0.82, "a deploy of all workers", _restart_all),
@@ -125,6 +133,13 @@ def _crash(river: River) -> None:
 def _restart_exporter(hour: Hour) -> None:
     hour.exporter.server.stop()
     hour.exporter.start()
+
+
+def _freeze_exporter(hour: Hour) -> None:
+    """For long enough that a scrape each 10 s gets no answer."""
+    hour.exporter.server.pause()
+    time.sleep(22)
+    hour.exporter.server.resume()
 
 
 def _dump(hour: Hour) -> None:
