@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from dashboards.fill import Api, Window, panels
+from dashboards.fill import Api, Document, Window, panels
 from dashboards.preview import FOLDER, draw_all
 from exporter.collectors import classes
 from exporter.demo.cache import say
@@ -98,21 +98,21 @@ def incident(environment: Environment) -> None:
         _wait(25, "River's pool leaks")
 
 
-def sharpened(folder: Path) -> tuple[Path, list[Path]]:
-    """The rules and the dashboards once more, to be drawn over minutes: recorded each 2 s, with a point for each."""
+def sharp_rules(folder: Path) -> Path:
+    """Write the rules to `folder` once more, evaluated each 2 s, for a picture of minutes; returns the file."""
     rules = yaml.safe_load(RULES.read_text())
     for group in rules["groups"]:
         group["interval"] = "2s"
     target = folder / RULES.name
     target.write_text(yaml.safe_dump(rules))
-    files = []
-    for path in sorted(FOLDER.glob("river-*.json")):
-        document = json.loads(path.read_text())
-        for panel in panels(document):
-            panel.pop("interval", None)
-        files.append(folder / path.name)
-        files[-1].write_text(json.dumps(document))
-    return target, files
+    return target
+
+
+def sharp(document: Document) -> Document:
+    """Let a dashboard ask for as many points as there are, also of what rules record; returns it."""
+    for panel in panels(document):
+        panel.pop("interval", None)
+    return document
 
 
 def _wait(seconds: float, what: str) -> None:
@@ -126,8 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path(), help="folder for the pictures (default here)")
     output = parser.parse_args(arguments).output
     folder = temporary_folder("incident")
-    rules, files = sharpened(folder)
-    with scene("2s", rules) as played:
+    files = [folder / path.name for path in sorted(FOLDER.glob("river-*.json"))]
+    for file in files:
+        file.write_text(json.dumps(sharp(json.loads((FOLDER / file.name).read_text()))))
+    with scene("2s", sharp_rules(folder)) as played:
         began = time.time()
         incident(played.environment)
         say(f"River's own log has {len(played.river.deadlines())} deadlines of the completer")
