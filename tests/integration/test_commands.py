@@ -123,7 +123,7 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Nowhere(r"kubectl get endpointslices|kubectl describe pod( POD)?", THE_READERS),
     Nowhere(r"kubectl logs POD -c river-exporter --previous|kubectl delete pod POD", THE_READERS),
     Nowhere(r"ss -ti dst DATABASE", "is for a pod whose image has ss"),
-    Nowhere(r"kill -HUP", "is half a command"),
+    Nowhere(r"kill -HUP|promtool tsdb create-blocks-from rules", "is half a command"),
     # Kubernetes: the guide's own, and the chart's README
     Here(r"helm install river-exporter \./helm/river-exporter .*", "kind: PodMonitor\n"),
     There(r"kubectl create secret generic .*", (GUIDE,), ("create secret generic", "url=")),
@@ -173,7 +173,8 @@ def recipe(command: str) -> str:
     if not command.startswith("make "):
         return command
     dry = ["bash", "-c", f"make -n {command[5:]}"]
-    done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=False)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(dry, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return f"{command}\n{done.stdout}"
 
