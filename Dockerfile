@@ -24,6 +24,7 @@ ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="river-exporter" \
       org.opencontainers.image.description="Prometheus exporter for River: how much of the batch completer's ten seconds is used, and by what" \
+      org.opencontainers.image.source="https://github.com/river-exporter/river-exporter" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
 from exporter import __version__
 from exporter.demo.process import Server, free_port, wait_for
@@ -110,6 +111,8 @@ def test_its_labels_say_what_it_is(image: str) -> None:
     labels = config["Labels"]
     assert labels["org.opencontainers.image.version"] == __version__
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    chart = yaml.safe_load((image_tools.ROOT / "helm" / "river-exporter" / "Chart.yaml").read_text())
+    assert labels["org.opencontainers.image.source"] == chart["home"]
     assert re.fullmatch(r"[0-9a-f]{40}|unknown", labels["org.opencontainers.image.revision"])
     assert config["User"] == "65532:65532"
     assert config["StopSignal"] == "SIGTERM"
