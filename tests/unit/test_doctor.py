@@ -420,14 +420,42 @@ def test_plan_by_primary_key_is_good() -> None:
         (
             {"Node Type": "Seq Scan", "Index Name": "", "Actual Loops": 1, "Rows Removed by Filter": 20},
             "ok",
-            "by their ids",
+            "scans the whole table, but looks at few: 21 rows",
         ),
         (
             {"Index Name": "river_job_kind", "Actual Loops": 1, "Rows Removed by Filter": 9000},
             "warning",
             "river_job_kind",
         ),
+        (
+            {"Index Name": "river_job_kind", "Actual Loops": 1, "Actual Rows": 5, "Rows Removed by Filter": 750},
+            "warning",
+            "river_job_kind, not by the primary key: 755 rows looked at for 5",
+        ),
+        (
+            {"Index Name": "river_job_kind", "Actual Loops": 1, "Actual Rows": 755, "Plan Rows": 755},
+            "warning",
+            "755 rows looked at for 5",
+        ),
+        (
+            {"Index Name": "river_job_kind", "Actual Loops": 1, "Rows Removed by Filter": 2e5},
+            "problem",
+            "river_job_kind",
+        ),
+        (
+            {"Index Name": "river_job_kind", "Actual Loops": 1, "Actual Rows": 5, "Rows Removed by Filter": 30},
+            "ok",
+            "river_job_kind, not by the primary key, but looks at few: 35 rows",
+        ),
+        (
+            {"Actual Loops": 1, "Actual Rows": 5, "Plan Rows": 5, "Rows Removed by Filter": 9000},
+            "warning",
+            "far more of river_job_pkey than its rows: 9,005 rows looked at for 5",
+        ),
         ({"Plan Rows": 5000, "Actual Rows": 1}, "warning", "estimates are off"),
+        ({"Plan Rows": 100, "Actual Rows": 1}, "warning", "estimates are off by 10 times: 500 for 5"),
+        ({"Plan Rows": 15, "Actual Rows": 1}, "ok", "by their ids"),
+        ({"Plan Rows": 0, "Actual Loops": 0, "Actual Rows": 0}, "ok", "by their ids"),
     ],
 )
 def test_bad_plans_are_told_by_what_they_read(node: dict[str, object], status: str, words: str) -> None:
@@ -435,6 +463,31 @@ def test_bad_plans_are_told_by_what_they_read(node: dict[str, object], status: s
     finding = plan.judge(explained(scan(**node)), "public")
     assert finding.status == status
     assert words in finding.summary
+
+
+@pytest.mark.parametrize("names", [("river_job_pkey",), ("river_job_pkey", "river_job_kind")])
+def test_rows_rechecked_away_were_looked_at(names: tuple[str, ...]) -> None:
+    """A bitmap that became lossy, by one index or by several, has whole blocks read for a few rows."""
+    bitmaps: list[dict[str, object]] = [{"Node Type": "Bitmap Index Scan", "Index Name": name} for name in names]
+    below = bitmaps if len(names) == 1 else [{"Node Type": "BitmapAnd", "Plans": bitmaps}]
+    heap = {
+        "Node Type": "Bitmap Heap Scan", "Relation Name": "river_job", "Plan Rows": 5, "Actual Rows": 5,
+        "Actual Loops": 1, "Rows Removed by Index Recheck": 90_000, "Plans": below,
+    }  # fmt: skip
+    finding = plan.judge(explained(heap), "public")
+    assert finding.status == "warning"
+    assert "90,005 rows looked at for 5" in finding.summary
+    assert ", ".join(names) in finding.summary
+
+
+def test_primary_key_may_have_any_name() -> None:
+    """What the catalog calls the primary key counts; without one, no index stands for it."""
+    root = {"Node Type": "ModifyTable", "Plans": [scan(**{"Index Name": "jobs_pk"})], "Actual Rows": 5}
+    document = {"Plan": root, "Execution Time": 12.0}
+    assert plan.judge(plan.read(document, "jobs_pk"), "public").summary == "it finds its rows by their ids"
+    assert "not by the primary key" in plan.judge(plan.read(document, ""), "public").summary
+    whole = {"Plan": scan(**{"Node Type": "Seq Scan", "Index Name": ""}), "Execution Time": 12.0}
+    assert "scans the whole table" in plan.judge(plan.read(whole, ""), "public").summary
 
 
 def test_slow_trigger_shows_in_the_plan() -> None:
