@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from exporter import __version__
-from exporter.config import load
+from exporter.config import Config, load
 from exporter.demo.cache import run
 from exporter.demo.prometheus import promtool
 from tests.k8s import helm
@@ -105,10 +106,33 @@ def test_the_configuration_of_each_value_file_is_one_the_exporter_takes(tmp_path
     """What the chart writes into the ConfigMap passes the exporter's own check."""
     for values in VALUES:
         for _, each in documents(helm.template(helm.helm_3(), [values])):
-            if "exporter.yaml" in (each.get("data") or {}):
-                path = tmp_path / "exporter.yaml"
-                path.write_text(each["data"]["exporter.yaml"])
-                load(path, {})
+            for name in {"exporter.yaml", "doctor.yaml"} & set(each.get("data") or {}):
+                configuration(each, name, tmp_path)
+
+
+def configuration(config_map: dict[str, Any], name: str, folder: Path) -> Config:
+    """Return what the exporter reads in a file of a ConfigMap."""
+    path = folder / name
+    path.write_text(config_map["data"][name])
+    return load(path, {})
+
+
+def test_the_test_job_reads_what_it_can_reach(tmp_path: Path) -> None:
+    """Addresses on the loopback of River's pod are left out for it; all else of its configuration is the exporter's."""
+    for values, left in (
+        ("sidecar", ()),
+        ("doctor", ("http://localhost.example.com:9090/metrics",)),
+        ("default", ()),
+    ):
+        (job,) = rendered("Job", values)
+        (config_map,) = [each for each in rendered("ConfigMap", values) if "exporter.yaml" in each["data"]]
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        (file,) = [word for word in container["args"] if word.startswith("--config.file=")]
+        own = configuration(config_map, Path(file).name, tmp_path)
+        exporter = configuration(config_map, "exporter.yaml", tmp_path)
+        assert own.river.metrics_urls == left
+        assert replace(own, river=replace(own.river, metrics_urls=exporter.river.metrics_urls)) == exporter
+        assert len(exporter.river.metrics_urls) > len(left) or values == "default"
 
 
 def test_generated_files_are_current() -> None:

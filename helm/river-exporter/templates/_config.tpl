@@ -17,6 +17,22 @@
 {{- toYaml $config }}
 {{- end }}
 
+{{/* The configuration of the test Job. As a sidecar the exporter reads River's metrics over the pod's own loopback, where the
+Job has no River: such addresses are left out of its copy, or doctor would warn of them. */}}
+{{- define "river-exporter.doctorConfig" -}}
+{{- $config := include "river-exporter.config" . | fromYaml }}
+{{- with get ($config.river | default dict) "metrics_urls" }}
+{{- $elsewhere := list }}
+{{- range . }}
+{{- if not (regexMatch "^https?://([^/@]*@)?(localhost|127(\\.[0-9]+){3}|\\[::1\\])(:|/|$)" .) }}
+{{- $elsewhere = append $elsewhere . }}
+{{- end }}
+{{- end }}
+{{- $_ := set $config.river "metrics_urls" $elsewhere }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
 {{/* One address as a section of the configuration. Takes section (its name) and values. */}}
 {{- define "river-exporter.address" -}}
 {{- $section := .section }}
