@@ -7,8 +7,8 @@ that is in the database after such a wait. Whichever costs more is that tick's; 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from exporter.budget.causes import CAUSES
@@ -16,6 +16,9 @@ from exporter.budget.causes import CAUSES
 HYSTERESIS_SHARE = 0.2
 HYSTERESIS_SECONDS = 10.0
 """Another cause leads only when it is a fifth larger for ten seconds: a flip must mean something."""
+
+ALIKE = 1.0
+"""Seconds by which two sights of one stall may differ, as each has a pace of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Verdict:
         stall: seconds that the attempt now under way has taken, or that one takes as things are now; None when nobody
             looks.
         sources: who spoke for each cause.
+        stalled: the cause that the stall is mostly made of; None where nothing stands still.
     """
 
     seconds: Mapping[str, float]
@@ -55,6 +59,7 @@ class Verdict:
     cause: str | None
     stall: float | None
     sources: Mapping[str, str]
+    stalled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +113,17 @@ class Budget:
         if network:
             anew = network.anew + network.done if opened else 0.0
             passed["network"] = min(anew + network.done * trips, self.timeout)
-        stall = None
         for seconds in self._candidates(database, passed, waits):
             self._ticks.append(_Tick(now, MappingProxyType(seconds), sum(seconds.values())))
-        current = [sum(database.values())] if database is not None else []
-        current += [wait.now for wait in (pool, network) if wait]
-        if passed:
-            current.append(sum(passed.values()))
-        if current:
-            stall = max(current)
+        # a dead network empties the pool as well, and what is seen in the database is seen best
+        current: list[Mapping[str, float]] = [database] if database is not None else []
+        current += [{cause: wait.now} for cause, wait in (("network", network), ("pool", pool)) if wait]
+        current += [passed] if passed else []
         while self._ticks and now - self._ticks[0].at > self.window:
             self._ticks.popleft()
-        return self._verdict(now, stall, {cause: wait.source for cause, wait in waits.items()}, database)
+        verdict = self._verdict(now, {cause: wait.source for cause, wait in waits.items()}, database)
+        stall, stalled = _stall(current)
+        return replace(verdict, stall=stall, stalled=stalled)
 
     def _candidates(
         self, database: Mapping[str, float] | None, passed: Mapping[str, float], waits: Mapping[str, Wait]
@@ -141,17 +145,15 @@ class Budget:
                 found.append(waiting)
         return found
 
-    def _verdict(
-        self, now: float, stall: float | None, sources: dict[str, str], database: Mapping[str, float] | None
-    ) -> Verdict:
+    def _verdict(self, now: float, sources: dict[str, str], database: Mapping[str, float] | None) -> Verdict:
         worst = max(self._ticks, key=lambda tick: tick.total, default=None)
         if database is not None:
             sources |= dict.fromkeys(("lock", "execution", "storage"), "sessions")
         if worst is None:
-            return Verdict({}, 0.0, None, stall, sources)
+            return Verdict({}, 0.0, None, None, sources)
         ratio = worst.total / self.timeout
         seconds = {each: worst.seconds.get(each, 0.0) for each in CAUSES if each in worst.seconds or each in sources}
-        return Verdict(MappingProxyType(seconds), ratio, self._lead(now, seconds, ratio), stall, sources)
+        return Verdict(MappingProxyType(seconds), ratio, self._lead(now, seconds, ratio), None, sources)
 
     def _lead(self, now: float, seconds: Mapping[str, float], ratio: float) -> str | None:
         if ratio < self.warning:
@@ -167,3 +169,13 @@ class Budget:
         elif now - self._rival[1] >= HYSTERESIS_SECONDS:
             self._leader, self._rival = first, None
         return self._leader
+
+
+def _stall(current: Sequence[Mapping[str, float]]) -> tuple[float | None, str | None]:
+    """The longest of what stands still, and the cause of the first about as long: the best sight comes first."""
+    totals = [sum(seconds.values()) for seconds in current]
+    stall = max(totals, default=None)
+    if not stall:
+        return stall, None
+    seconds = next(each for each, total in zip(current, totals, strict=True) if total >= max(stall - ALIKE, stall / 2))
+    return stall, max(seconds, key=lambda cause: seconds[cause])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exporter import __version__
-from exporter.budget import CAUSES, Verdict
+from exporter.budget import CAUSES
 from exporter.collector import Runner
 from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
 from exporter.context import Context
@@ -183,7 +183,7 @@ def _river(context: Context, watch: Watch, now: float) -> RiverView:
     blocking = watch.blocking if seen else ()
     moment = Moment(
         verdict=verdict,
-        cause=_cause_now(context, watch, verdict, now) if verdict else None,
+        cause=verdict.stalled if verdict else None,
         timeout=watch.budget.timeout,
         window=watch.budget.window,
         warning=config.thresholds.warning,
@@ -209,18 +209,6 @@ def _river(context: Context, watch: Watch, now: float) -> RiverView:
         inflight=seen.inflight if seen else None,
         blocking=blocking if config.web.details else None,
     )
-
-
-def _cause_now(context: Context, watch: Watch, verdict: Verdict, now: float) -> str | None:
-    """The cause that the attempt now under way waits for."""
-    stall, sessions = verdict.stall or 0.0, watch.sessions
-    if sessions and sessions.worst and now - sessions.at <= FRESH and sessions.inflight >= stall - 1.0:
-        return max(sessions.worst, key=lambda cause: sessions.worst[cause])
-    network = context.waits.get("network")
-    wait = network(now) if network else None
-    if wait and wait.now >= stall - 1.0 > 0:
-        return "network"
-    return "pool" if stall >= 1.0 else None
 
 
 def _pools(values: Values) -> tuple[PoolView, ...]:

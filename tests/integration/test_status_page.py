@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page
 from exporter.demo.exporter import Exporter
 from exporter.demo.faults import FAULTS, Environment
 from exporter.demo.process import wait_for
+from exporter.demo.proxy import TcpProxy
 from exporter.demo.river import River
 from tests.browser import axe, chromium
 from tests.conftest import Database, StartRiver
@@ -118,6 +119,44 @@ def test_row_lock_is_told_live_with_who_holds_it_and_heals(
         assert data["rivers"][0]["blocking"][0]["application"] == "fault"
     visit.shows("Completions are on time again", "#state", within=30)
     assert visit.complaints == []
+
+
+SPOKEN = {
+    "pool-exhausted": "for a connection",
+    "black-hole": "no answer through River's address",
+    "slow-trigger": "A completing statement has been running for",
+    "sync-standby": "for the disk or a standby",
+    "ddl": "for a lock on the table held by pid",
+    "prepared-transaction": "for a row lock held by a prepared transaction",
+}
+"""What the page says while a fault lasts."""
+
+ATTEMPTS = 12.0
+"""Seconds that it is watched for: past the first attempt's deadline, into the second attempt."""
+
+
+@pytest.mark.parametrize("fault", SPOKEN)
+def test_each_fault_is_called_by_its_name_also_after_the_deadline(
+    fault: str, database: Database, river: StartRiver, look: Look
+) -> None:
+    """The sentence names no other cause while attempts are cut and begin anew, and nobody is kept from reading it."""
+    with TcpProxy(database.server.host, database.server.port) as proxy:
+        worker = river(proxy.url(database.superuser_url), rate=50, job_seconds=0.1, workers=8, pool=16)
+        own = database.exporter_url
+        with (
+            Exporter(own, river_url=proxy.url(own), metrics_urls=[worker.metrics_url], settings=FAST) as exporter,
+            FAULTS[fault](Environment(database.superuser_url, worker, proxy)),
+        ):
+            visit = look(exporter.url)
+            visit.shows(SPOKEN[fault], "#state")
+            ends, said = time.monotonic() + ATTEMPTS, set[str]()
+            while time.monotonic() < ends:
+                said.add(visit.text("#state"))
+                visit.page.wait_for_timeout(200)
+            others = [words for name, words in SPOKEN.items() if name != fault]
+            assert [text for text in said if any(words in text for words in others)] == []
+            assert visit.violations() == []
+            assert visit.complaints == []
 
 
 def test_details_can_be_switched_off(database: Database, worker: River, look: Look) -> None:

@@ -164,3 +164,21 @@ def test_whatever_is_mixed_the_sum_is_the_ratio(
     consistent(one.tick(1, None, waits(None, network)))
     consistent(one.tick(2, seen, waits(pool, None), trips=3))
     consistent(one.tick(3, {}, {}))
+
+
+@pytest.mark.parametrize(
+    ("database", "waits", "stalled"),
+    [
+        ({"lock": 10.0}, {"pool": Wait("pgxpool", 0.0, 0.0, 0)}, "lock"),  # cut at the deadline just now
+        ({"execution": 1.5, "lock": 0.1}, {"pool": Wait("pgxpool", 0.0, 0.0, 0)}, "execution"),
+        ({}, {"network": Wait("probe", 0.0, 6.0, 0), "pool": Wait("pgxpool", 0.0, 6.4, 0)}, "network"),
+        ({"lock": 0.3}, {"pool": Wait("residual", 0.0, 4.0, 0)}, "pool"),
+        ({}, {}, None),
+        (None, {}, None),
+    ],
+)
+def test_what_stands_still_has_its_own_cause(
+    database: dict[str, float] | None, waits: dict[str, Wait], stalled: str | None
+) -> None:
+    """Of what is under way or was just cut, whatever led the window before; a dead network empties the pool as well."""
+    assert budget().tick(0, database, waits).stalled == stalled
