@@ -1,6 +1,7 @@
 """Every object that the chart can render, put before a real API server: strict validation, `restricted`, no warning."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,19 @@ def test_the_server_takes_the_example_application(cluster: Cluster, tmp_path: Pa
     """A River application with the sidecar and everything around it."""
     assert callable(program)
     text = helm.template(program(), (), "--kube-version", "1.37.2", chart=helm.example_chart(tmp_path))
+    dry_run(cluster, text)
+
+
+@pytest.mark.parametrize("program", [helm.helm_3, helm.helm_4], ids=["helm 3", "helm 4"])
+def test_the_server_takes_an_application_for_older_clusters(
+    cluster: Cluster, tmp_path: Path, program: Callable[[], Path]
+) -> None:
+    """The same with the exporter among the containers, rendered for a cluster before 1.29."""
+    text = helm.template(program(), (), "--kube-version", "1.28.0", chart=helm.container_chart(tmp_path))
+    (deployment,) = [each for _, each in documents(text) if each["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert [each["name"] for each in pod["containers"]] == ["river-exporter", "river"]
+    assert "initContainers" not in pod
     dry_run(cluster, text)
 
 

@@ -114,3 +114,18 @@ def example_chart(into: Path) -> Path:
     shutil.copytree(EXAMPLE, chart, ignore=shutil.ignore_patterns("charts", "Chart.lock"))
     shutil.copytree(CHART, chart / "charts" / "river-exporter")
     return chart
+
+
+def container_chart(into: Path) -> Path:
+    """Copy the example application's chart as one for clusters before 1.29: the exporter is one of its containers."""
+    chart = example_chart(into)
+    template = chart / "templates" / "deployment.yaml"
+    sidecar = (
+        '      initContainers:\n        {{- include "river-exporter.sidecar" . | nindent 8 }}\n      containers:\n'
+    )
+    container = '      containers:\n        {{- include "river-exporter.container" . | nindent 8 }}\n'
+    before, found, after = template.read_text().partition(sidecar)
+    if not found:
+        raise HelmFailed(f"{EXAMPLE}/templates/deployment.yaml includes the sidecar in other words; repeat them here")
+    template.write_text(before + container + after)
+    return chart

@@ -289,16 +289,11 @@ def test_an_old_cluster_is_told_what_to_include(tmp_path: Path) -> None:
 
 def test_the_container_form_is_the_sidecar_without_its_restart_policy(tmp_path: Path) -> None:
     """Both come from one template."""
-    chart = helm.example_chart(tmp_path)
-    template = chart / "templates" / "deployment.yaml"
-    (sidecar,) = _containers(helm.template(helm.helm_3(), (), chart=chart), "initContainers")
-    text = template.read_text().replace('      initContainers:\n        {{- include "river-exporter.sidecar"', "", 1)
-    lines = [line for line in text.splitlines() if not line.startswith(" . | nindent")]
-    including = '      containers:\n        {{- include "river-exporter.container" . | nindent 8 }}'
-    template.write_text("\n".join(lines).replace("      containers:", including, 1))
-    container, river = _containers(
-        helm.template(helm.helm_3(), (), "--kube-version", "1.28.0", chart=chart), "containers"
+    (sidecar,) = _containers(example(tmp_path / "sidecar"), "initContainers")
+    text = helm.template(
+        helm.helm_3(), (), "--kube-version", "1.28.0", chart=helm.container_chart(tmp_path / "container")
     )
+    container, river = _containers(text, "containers")
     assert sidecar.pop("restartPolicy") == "Always"
     assert container == sidecar
     assert river["name"] == "river"
