@@ -136,6 +136,25 @@ def test_plan_is_explained_with_stronger_credentials_and_rolled_back(
     assert without_xmax(content(database)) == without_xmax(before)
 
 
+def test_plan_without_the_primary_key_is_told(database: Database, tmp_path: Path) -> None:
+    """An index by state takes the key's place: every running job is looked at, few of the table, many for five ids."""
+    with database.connect() as connection:
+        connection.execute(
+            "INSERT INTO river_job (args, kind, max_attempts, state, finalized_at)"
+            " SELECT '{}', 'k', 3, CASE WHEN n > 750 THEN 'completed'::river_job_state ELSE 'running' END,"
+            " CASE WHEN n > 750 THEN now() END FROM generate_series(1, 75000) n"
+        )
+        connection.execute("ALTER TABLE river_job DROP CONSTRAINT river_job_pkey")
+        connection.execute("DROP INDEX river_job_prioritized_fetching_index")  # it has the id too, as its last column
+        connection.execute("CREATE INDEX jobs_by_state ON river_job (state)")
+        connection.execute("ANALYZE river_job")
+    file = tmp_path / "url"
+    file.write_text(database.superuser_url + "\n")
+    plan = found(configuration(database.exporter_url), Options(explain=True, explain_url_file=file))["completing-plan"]
+    assert plan.status == "warning", plan
+    assert plan.summary == "it finds its rows by jobs_by_state, not by the primary key: 750 rows looked at for 5"
+
+
 def without_xmax(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
     """What `content` gave but the transactions that locked a row."""
     return sorted(((*row[:2], *row[3:]) for row in rows), key=repr)
