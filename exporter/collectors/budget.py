@@ -139,8 +139,11 @@ class BudgetCollector(Collector):
         # an attempt waits in River's pool and then in PgBouncer: the longer of the two, as theirs may not be the same
         both = [wait for source in ("pgxpool", "pgbouncer") if (wait := self._ask(source, now))]
         pool = max(both, key=lambda wait: max(wait.now, wait.done)) if both else self._ask("exporter", now)
-        if pool is None and looked:
-            pool = self._residual(watch, now, network)
+        if looked and not any(wait.source == "pgxpool" for wait in both):
+            # nobody saw River's own pool: one that leaks before a healthy PgBouncer shows by what stays away
+            left = self._residual(watch, now, network)
+            if pool is None or (left and max(left.now, left.done) > max(pool.now, pool.done) + HEALTHY):
+                pool = left
         if pool:
             found["pool"] = pool
         return found

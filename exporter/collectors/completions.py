@@ -68,7 +68,7 @@ class CompletionsCollector(SchemaCollector):
             self._asked[schema] = now
             for row in session.rows(_Kind, "completions_kinds", schema=schema):
                 silence.ran(row.kind, row.seconds)
-        seconds: float | None = silence.since(now)
+        seconds: float | None = 0.0  # so soon after a completion nothing is late
         if silence.since(now) > LOOK_AFTER:
             running = session.rows(Running, "completions_running", schema=schema)
             seconds = silence.seconds(now, running, watch.sessions.oldest_start if watch.sessions else None)

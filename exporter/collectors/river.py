@@ -136,7 +136,8 @@ class RiverCollector(SchemaCollector):
         clients = None
         if self.context.capable("river_client"):
             (clients,) = session.rows(_Clients, "river_clients", schema=schema)
-        yield CLIENTS.sample((clients and clients.clients) or row.clients, schema)
+        if alive := (clients and clients.clients) or row.clients:  # without a running job nobody knows
+            yield CLIENTS.sample(alive, schema)
         known = (clients and clients.workers) or self.context.config.river.workers
         if known:
             yield BACKLOG.sample(max(0, row.running - known), schema)

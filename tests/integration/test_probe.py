@@ -17,6 +17,7 @@ from exporter.config import load
 from exporter.demo.pgbouncer import PgBouncer
 from exporter.demo.process import wait_for
 from exporter.demo.proxy import TcpProxy
+from exporter.watch import Completions
 from tests.collecting import Exporter
 from tests.conftest import PASSWORD, ROLE, Database
 
@@ -215,3 +216,20 @@ def test_a_changed_window_holds_what_is_held_already(database: Database) -> None
         exporter.context.configure(changed)
         assert {peak.window for peak in exporter.context.peaks} == {20.0}
         exporter.collector("probe").close()
+
+
+def test_what_stays_away_speaks_where_nobody_sees_rivers_own_pool(database: Database) -> None:
+    """A pool that leaks before a healthy PgBouncer; but not once River's own statistics say that it is free."""
+    with Exporter(database.exporter_url) as exporter:
+        for name in ("target", "sessions"):
+            exporter.run(name)
+        waits, clock = exporter.context.waits, exporter.context.clock
+        waits["network"] = lambda now: Wait("probe", 0.001, 0.0, now)
+        waits["pgbouncer"] = lambda now: Wait("pgbouncer", 0.0, 0.0, now)
+        watch = exporter.context.watch("public")
+        watch.completions = Completions(clock(), 6.0, due=True)
+        found = exporter.run("budget")
+        assert found["river_budget_source"]["public", "pool", "residual"] == 1
+        assert found["river_completer_budget_seconds"]["public", "pool"] == 6
+        waits["pgxpool"] = lambda now: Wait("pgxpool", 0.0, 0.0, now)
+        assert exporter.run("budget")["river_budget_source"]["public", "pool", "pgxpool"] == 1

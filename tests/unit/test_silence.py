@@ -32,7 +32,7 @@ class Simulation:
         if self.polls and now < self.stalled_from:
             self.silence.poll(now - 0.5 - (now - 0.5) % self.polls_each)
         if self.silence.since(now) <= 2.0:
-            return self.silence.since(now)
+            return 0.0
         running = [
             Running(kind, now - fetched, START + fetched)
             for kind, fetched, length in self.jobs
