@@ -127,7 +127,7 @@ def save(figure: Figure, target: Path) -> None:
     """Write a PNG of at most 256 colours: a third of the bytes, and no difference that is seen."""
     raw = io.BytesIO()
     figure.savefig(raw, dpi=DPI)
-    Image.open(raw).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(target, optimize=True)
+    Image.open(raw).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT).save(target, optimize=True)
 
 
 if __name__ == "__main__":

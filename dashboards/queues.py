@@ -241,8 +241,8 @@ def _stuck() -> model.Panel:
 def _clients() -> model.Panel:
     return plot(
         "Clients and folded queues",
-        "River clients that are alive, where River records them, and queues beyond the exporter's cap, which are "
-        "counted as other.",
+        "River clients that are alive, where River records them, else those with a running job; and queues beyond the "
+        "exporter's cap, which are counted as other.",
         Query(total(river("river_clients")), "clients"),
         Query(total(river("river_queues_folded")), "queues folded into other"),
         unit=style.COUNT,

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from dashboards import style
 from dashboards.fill import Api, Ask, Window, asks, named, panel_asks, panels
 from dashboards.generate import FOLDER
+from dashboards.look import THEMES
 from dashboards.preview import draw_all
 from exporter.demo.prometheus import Prometheus
 from tests.grafana.blocks import make, record
@@ -108,6 +109,12 @@ def test_every_dashboard_can_be_drawn(api: Api, window: Window, tmp_path: Path) 
         with Image.open(path) as picture:
             assert picture.width == 1920
             assert len(picture.getcolors() or []) > 20, "more than an empty frame"
+            theme = THEMES["light" if path.stem.endswith("-light") else "dark"]
+            counted = picture.convert("RGB").getcolors(1 << 24) or []
+            _, most = max(counted, key=lambda pair: pair[0])
+            assert isinstance(most, tuple)
+            wanted = ImageColor.getrgb(theme.panel)
+            assert max(abs(one - other) for one, other in zip(most, wanted, strict=True)) <= 3, path.stem
     assert len(list(tmp_path.glob("*.png"))) == len(files) + 1
 
 
