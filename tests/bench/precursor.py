@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 results[result.name] = result
                 RESULTS.write_text(json.dumps([asdict(each) for each in results.values()]))
     found = [results[each.name] for each in SCENARIOS if each.name in results]
-    return write(found, whole=len(found) == len(SCENARIOS))
+    return write(found, healthy=HEALTHY_SECONDS, whole=len(found) == len(SCENARIOS))
 
 
 def _minutes(chosen: Sequence[Scenario], options: argparse.Namespace) -> float:

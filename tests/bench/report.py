@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter import __version__
+from exporter.demo.prometheus import alertmanager_program, prometheus_program
 
 if TYPE_CHECKING:
     from tests.bench.precursor import Result
@@ -34,7 +36,8 @@ Made by `make bench-precursor`{how}: each fault is provoked for real, on a real 
 own log says "context deadline exceeded". A growing fault must pass the critical threshold (0.5) at least {lead:.0f} s
 before that, a sudden one within {stall:.0f} s of its start; the cause must be right; and nothing may be said before.
 {page_rule}
-{when}, river-exporter {version}, River 0.51.1 and 0.16.0, {machine}.
+{when}, river-exporter {version}, River 0.51.1 and 0.16.0, {machine}.{servers} In the {healthy:.0f} s before each
+fault the ratio was over the warning threshold for {false_alarms} s in all.
 
 ![The share of the budget used, over time, for each fault](pictures/precursor.png)
 
@@ -91,19 +94,29 @@ def _page_verdict(result: Result) -> list[str]:
     return wrong
 
 
-def write(results: Sequence[Result], *, whole: bool) -> int:
-    """Print the verdicts, and write page and picture when all scenarios were run; returns the exit code."""
+def write(results: Sequence[Result], *, healthy: float, whole: bool) -> int:
+    """Print the verdicts, and write page and picture when all scenarios were run; returns the exit code.
+
+    Args:
+        healthy: seconds before each fault in which nothing may be said.
+    """
     failed = {result.name: wrong for result in results if (wrong := verdict(result))}
     for name, wrong in failed.items():
         print(f"{name}: {'; '.join(wrong)}")
     print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
     if whole:
-        PAGE.write_text(_page(results), encoding="utf-8")
+        PAGE.write_text(_page(results, healthy), encoding="utf-8")
         draw(results)
     return 1 if failed else 0
 
 
-def _page(results: Sequence[Result]) -> str:
+def _version(program: Path) -> str:
+    """What a program of Prometheus' says it is."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return (said.stdout + said.stderr).split("version ")[1].split()[0]
+
+
+def _page(results: Sequence[Result], healthy: float) -> str:
     paged = any(result.pages for result in results)
     head = _HEAD.format(
         how=" with `--alerts`" if paged else "",
@@ -112,6 +125,11 @@ def _page(results: Sequence[Result]) -> str:
         when=datetime.now(UTC).strftime("%-d %B %Y"),
         version=__version__,
         machine=f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        servers=f" Prometheus {_version(prometheus_program())}, Alertmanager {_version(alertmanager_program())}."
+        if paged
+        else "",
+        healthy=healthy,
+        false_alarms=sum(result.false_alarms for result in results),
         page_rule=_PAGE_RULE if paged else "",
         page_head=" first told after | pages | page after | page's lead | page names | resolved after |"
         if paged
