@@ -123,7 +123,7 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Nowhere(r"kubectl get endpointslices|kubectl describe pod( POD)?", THE_READERS),
     Nowhere(r"kubectl logs POD -c river-exporter --previous|kubectl delete pod POD", THE_READERS),
     Nowhere(r"ss -ti dst DATABASE", "is for a pod whose image has ss"),
-    Nowhere(r"kill -HUP|promtool tsdb create-blocks-from rules", "is half a command"),
+    Nowhere(r"kill -HUP|kubectl exec|promtool tsdb create-blocks-from rules", "is half a command"),
     # Kubernetes: the guide's own, and the chart's README
     Here(r"helm install river-exporter \./helm/river-exporter .*", "kind: PodMonitor\n"),
     There(r"kubectl create secret generic .*", (GUIDE,), ("create secret generic", "url=")),
