@@ -69,6 +69,8 @@ SCENARIOS = (
     Scenario("VACUUM FULL behind an idle reader", "vacuum-full", "lock", 60, 60),
     Scenario("pool leaked", "pool-exhausted", "pool", 1, 10, pool_statistics=True),
     Scenario("pool leaked, statistics unknown", "pool-exhausted", "pool", 10, 10),
+    Scenario("pool leaked before PgBouncer, statistics unknown", "pool-exhausted", "pool", 10, 10, through="pgbouncer",
+             load=_BOUNCED),
     Scenario("workers hold all connections", "pool-held", "pool", 0.25, 11.5, pool_statistics=True),
     Scenario("workers hold all connections, statistics unknown", "pool-held", "pool", 0.25, 11.5),
     Scenario("PgBouncer exhausted", "pgbouncer-exhausted", "pool", 10, 10, through="pgbouncer", load=_BOUNCED),
