@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from exporter.collectors import classes
 from exporter.demo.exporter import Exporter, Metrics
 from exporter.demo.postgres import Postgres
 from exporter.demo.process import wait_for
@@ -16,6 +17,9 @@ from exporter.setup_sql import render
 from tests.conftest import PASSWORD, ROLE
 
 DATABASE = "app"
+OFTEN = {f"collectors.{each.name}.interval": "2s" for each in classes() if each.interval > 2}
+"""So that all of them have soon looked at the other server."""
+
 PAST_WAL = 200e6
 """Bytes of WAL that the second server has written before, at least."""
 
@@ -75,7 +79,7 @@ def test_another_server_with_a_longer_past_is_neither_a_fall_nor_a_spike(servers
     first, second = servers
     own = first.url(DATABASE, ROLE, PASSWORD)
     with TcpProxy(first.host, first.port) as way, River(first.url(DATABASE), rate=50, job_seconds=0.05):
-        exporter = Exporter(way.url(own))
+        exporter = Exporter(way.url(own), settings=OFTEN)
         exporter.start()
         wait_for(lambda: completing(exporter.metrics()) > 20, 60, "the first server's statements to be counted")
         port = way.port
@@ -86,7 +90,7 @@ def test_another_server_with_a_longer_past_is_neither_a_fall_nor_a_spike(servers
         before, wal = counted(lost), lost.total("river_server_wal_bytes_total")
         switched = time.time()
         with TcpProxy(second.host, second.port, listen=port):
-            wait_for(lambda: tells(exporter, switched), 60, "the exporter to tell of the second server")
+            wait_for(lambda: tells(exporter, switched), 120, "the exporter to tell of the second server")
             after = exporter.metrics()
             fallen = {key: (value, counted(after).get(key)) for key, value in before.items()}
             assert {key: both for key, both in fallen.items() if both[1] is not None and both[1] < both[0]} == {}
