@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from exporter.budget.causes import CAUSES
@@ -38,6 +38,11 @@ class Wait:
     now: float
     at: float
     anew: float = 0.0
+
+    @property
+    def worst(self) -> float:
+        """Seconds of the longer one, the wait that is under way or the one that is over."""
+        return max(self.now, self.done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +126,8 @@ class Budget:
         current += [passed] if passed else []
         while self._ticks and now - self._ticks[0].at > self.window:
             self._ticks.popleft()
-        verdict = self._verdict(now, {cause: wait.source for cause, wait in waits.items()}, database)
-        stall, stalled = _stall(current)
-        return replace(verdict, stall=stall, stalled=stalled)
+        sources = {cause: wait.source for cause, wait in waits.items()}
+        return self._verdict(now, _stall(current), sources, database)
 
     def _candidates(
         self, database: Mapping[str, float] | None, passed: Mapping[str, float], waits: Mapping[str, Wait]
@@ -145,15 +149,22 @@ class Budget:
                 found.append(waiting)
         return found
 
-    def _verdict(self, now: float, sources: dict[str, str], database: Mapping[str, float] | None) -> Verdict:
+    def _verdict(
+        self,
+        now: float,
+        standstill: tuple[float | None, str | None],
+        sources: dict[str, str],
+        database: Mapping[str, float] | None,
+    ) -> Verdict:
+        stall, stalled = standstill
         worst = max(self._ticks, key=lambda tick: tick.total, default=None)
         if database is not None:
             sources |= dict.fromkeys(("lock", "execution", "storage"), "sessions")
         if worst is None:
-            return Verdict({}, 0.0, None, None, sources)
+            return Verdict({}, 0.0, None, stall, sources, stalled)
         ratio = worst.total / self.timeout
         seconds = {each: worst.seconds.get(each, 0.0) for each in CAUSES if each in worst.seconds or each in sources}
-        return Verdict(MappingProxyType(seconds), ratio, self._lead(now, seconds, ratio), None, sources)
+        return Verdict(MappingProxyType(seconds), ratio, self._lead(now, seconds, ratio), stall, sources, stalled)
 
     def _lead(self, now: float, seconds: Mapping[str, float], ratio: float) -> str | None:
         if ratio < self.warning:
