@@ -134,15 +134,16 @@ class BudgetCollector(Collector):
         network = self._ask("network", now)
         if network:
             found["network"] = network
-        if network is None or max(network.now, network.done) >= HEALTHY:
+        if network is None or network.worst >= HEALTHY:
             self._unwell = now
+        own, bouncer = self._ask("pgxpool", now), self._ask("pgbouncer", now)
         # an attempt waits in River's pool and then in PgBouncer: the longer of the two, as theirs may not be the same
-        both = [wait for source in ("pgxpool", "pgbouncer") if (wait := self._ask(source, now))]
-        pool = max(both, key=lambda wait: max(wait.now, wait.done)) if both else self._ask("exporter", now)
-        if looked and not any(wait.source == "pgxpool" for wait in both):
+        longer = max((wait for wait in (own, bouncer) if wait), key=lambda wait: wait.worst, default=None)
+        pool = longer or self._ask("exporter", now)
+        if own is None and looked:
             # nobody saw River's own pool: one that leaks before a healthy PgBouncer shows by what stays away
             left = self._residual(watch, now, network)
-            if pool is None or (left and max(left.now, left.done) > max(pool.now, pool.done) + HEALTHY):
+            if pool is None or (left and left.worst > pool.worst + HEALTHY):
                 pool = left
         if pool:
             found["pool"] = pool
