@@ -23,11 +23,11 @@ from exporter.demo.exporter import Exporter
 from exporter.demo.faults import FAULTS, Environment
 from exporter.demo.pgbouncer import PgBouncer
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import temporary_folder
 from exporter.demo.prometheus import Prometheus
-from exporter.demo.river import River, migrate
+from exporter.demo.river import River
 from exporter.demo.stage import DATABASE, ROLE, own_environment
-from exporter.setup_sql import render
 
 RULES = FOLDER.parent / "config" / "alerts.yaml"
 SETTINGS: dict[str, str | int] = {"max_prepared_transactions": 10, "track_io_timing": "on", "track_wal_io_timing": "on"}
@@ -60,11 +60,8 @@ def scene(scrape: str = "1s", rules: Path = RULES) -> Iterator[Scene]:
         say("starting PostgreSQL, PgBouncer, River, the exporter and Prometheus")
         postgres = parts.enter_context(Postgres(18, SETTINGS))
         postgres.create_database(DATABASE)
-        migrate(postgres.url(DATABASE))
         password = secrets.token_hex(16)
-        with postgres.connect(DATABASE) as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password=password).encode())
+        prepare(postgres, DATABASE, ROLE, password)
         bouncer = parts.enter_context(PgBouncer(postgres, DATABASE, pool_size=CONNECTIONS + 5))
         river = parts.enter_context(
             River(bouncer.url(), rate=50, pool=CONNECTIONS, workers=WORKERS, exec_mode="exec", poll_only=True)

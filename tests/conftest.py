@@ -11,8 +11,8 @@ import pytest
 
 from exporter.demo.exporter import Exporter, Options
 from exporter.demo.postgres import Postgres
-from exporter.demo.river import Load, River, Version, migrate
-from exporter.setup_sql import render
+from exporter.demo.prepare import prepare
+from exporter.demo.river import Load, River, Version
 
 ROLE = "river_exporter"
 PASSWORD = "p@ss:w/o%rd"  # the signs that break a careless URL
@@ -70,10 +70,7 @@ def template(postgres: Postgres) -> Callable[[Version], str]:
     def name(version: Version) -> str:
         if version not in made:
             postgres.create_database(TEMPLATES[version])
-            migrate(postgres.url(TEMPLATES[version]), version)
-            with postgres.connect(TEMPLATES[version]) as connection:
-                connection.execute("CREATE EXTENSION pg_stat_statements")
-                connection.execute(render(role=ROLE, password=PASSWORD).encode())
+            prepare(postgres, TEMPLATES[version], ROLE, PASSWORD, version=version)
             made.add(version)
         return TEMPLATES[version]
 

@@ -12,10 +12,10 @@ from exporter.demo.cache import cache_dir, say
 from exporter.demo.exporter import Exporter
 from exporter.demo.faults.base import Environment
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import free_port
 from exporter.demo.proxy import TcpProxy
-from exporter.demo.river import Load, River, binary, migrate
-from exporter.setup_sql import render
+from exporter.demo.river import Load, River, binary
 
 DATABASE = "river"
 ROLE = "river_exporter"
@@ -57,11 +57,8 @@ def stage(**load: Unpack[Load]) -> Iterator[Stage]:
         postgres = parts.enter_context(Postgres(18, {"max_prepared_transactions": 10}))
         say("PostgreSQL answers")
         postgres.create_database(DATABASE)
-        migrate(postgres.url(DATABASE))
         password = secrets.token_hex(16)
-        with postgres.connect(DATABASE) as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password=password).encode())
+        prepare(postgres, DATABASE, ROLE, password)
         say("River's tables and the exporter's role are there")
         proxy = parts.enter_context(TcpProxy(postgres.host, postgres.port))
         river = parts.enter_context(River(proxy.url(postgres.url(DATABASE)), **load))

@@ -24,9 +24,9 @@ from exporter.config import load, variable
 from exporter.demo.cache import PartMissing, say
 from exporter.demo.exporter import Exporter, Metrics
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import ServerFailed, wait_for
-from exporter.demo.river import River, migrate
-from exporter.setup_sql import render
+from exporter.demo.river import River
 from tests.bench import statements, usage
 from tests.bench.cost_page import Pair, beside, write
 from tests.bench.figures import Figure, figure, keep, quantile, table
@@ -104,10 +104,7 @@ def bench() -> Iterator[Bench]:
     with ExitStack() as parts:
         postgres = parts.enter_context(Postgres(18, SERVER))
         postgres.create_database(DATABASE)
-        migrate(postgres.url(DATABASE))
-        with postgres.connect(DATABASE) as connection:
-            connection.execute("create extension pg_stat_statements")
-            connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        prepare(postgres, DATABASE, ROLE, PASSWORD)
         url = f"{postgres.url(DATABASE)}?pool_min_conns={SESSIONS - 1}"  # and one that listens
         river = River(url, rate=50, job_seconds=0.25, workers=20, pool=SESSIONS, kinds=4)
         parts.callback(river.close)

@@ -20,9 +20,9 @@ from pathlib import Path
 from exporter.demo.cache import say
 from exporter.demo.exporter import Exporter, Metrics
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import ServerFailed
-from exporter.demo.river import River, migrate
-from exporter.setup_sql import render
+from exporter.demo.river import River
 from tests.bench.chain import Chain, Notification
 from tests.bench.figures import Figure, figure, keep, table
 from tests.bench.healthy_page import write
@@ -137,10 +137,7 @@ def hour(seconds: float, *, pool_statistics: bool) -> Iterator[tuple[Hour, Chain
     with ExitStack() as parts:
         postgres = parts.enter_context(Postgres(18, {"autovacuum_naptime": "15s"}))
         postgres.create_database(DATABASE)
-        migrate(postgres.url(DATABASE))
-        with postgres.connect(DATABASE) as connection:
-            connection.execute("create extension pg_stat_statements")
-            connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        prepare(postgres, DATABASE, ROLE, PASSWORD)
         long_seconds = min(600.0, seconds / 6)
         rescue = f"{long_seconds * 1.5:.0f}s"
         mixed = River(

@@ -11,9 +11,9 @@ from exporter.demo.exporter import Exporter
 from exporter.demo.faults import Environment
 from exporter.demo.pgbouncer import PgBouncer
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.proxy import TcpProxy
-from exporter.demo.river import Load, River, Version, migrate
-from exporter.setup_sql import render
+from exporter.demo.river import Load, River, Version
 from tests.bench.shares import slow_disk
 
 DATABASE, ROLE, PASSWORD = "app", "river_exporter", "only-for-a-throw-away-server"
@@ -108,10 +108,7 @@ def scene(scenario: Scenario) -> Iterator[Scene]:
     with ExitStack() as parts:
         postgres = parts.enter_context(Postgres(18, {"max_prepared_transactions": 10}))
         postgres.create_database(DATABASE)
-        migrate(postgres.url(DATABASE), scenario.version)
-        with postgres.connect(DATABASE) as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        prepare(postgres, DATABASE, ROLE, PASSWORD, version=scenario.version)
         if scenario.disk:
             parts.enter_context(slow_disk(postgres, scenario.disk))
         rivers, own = postgres.url(DATABASE), postgres.url(DATABASE, ROLE, PASSWORD)

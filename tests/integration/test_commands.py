@@ -30,11 +30,11 @@ from exporter.demo.faults import FAULTS, Environment
 from exporter.demo.pgbouncer import PgBouncer
 from exporter.demo.postgres import Postgres
 from exporter.demo.postgres_binaries import environment, postgres_home
+from exporter.demo.prepare import prepare
 from exporter.demo.process import free_port, wait_for
 from exporter.demo.prometheus import Prometheus
-from exporter.demo.river import River, migrate
+from exporter.demo.river import River
 from exporter.doctor.run import checks
-from exporter.setup_sql import render
 from tests.documents import ROOT, TABLE, Bash, Shown, documents, shown
 from tests.k8s import cluster_guide, helm
 
@@ -254,10 +254,7 @@ def set_up(version: int, folder: Path, parts: ExitStack) -> Scene:
     """Start everything."""
     server = parts.enter_context(Postgres(version, {"max_prepared_transactions": 10}))
     server.create_database("app")
-    migrate(server.url("app"))
-    with server.connect("app") as connection:
-        connection.execute("CREATE EXTENSION pg_stat_statements")
-        connection.execute(render(role=WATCHER, password=PASSWORD, replicas=9).encode())
+    prepare(server, "app", WATCHER, PASSWORD, replicas=9)
     for name in ("locked", "changed"):
         server.create_database(name, "app")
     worker = parts.enter_context(River(server.url("app"), rate=50, job_seconds=0.25, workers=20, pool=30))

@@ -7,38 +7,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.collectors import classes
+from dashboards.incident import OFTEN
 from exporter.demo.exporter import Exporter, Metrics
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import wait_for
 from exporter.demo.proxy import TcpProxy
-from exporter.demo.river import River, migrate
-from exporter.setup_sql import render
+from exporter.demo.river import River
 from tests.conftest import PASSWORD, ROLE
 
 DATABASE = "app"
-OFTEN = {f"collectors.{each.name}.interval": "2s" for each in classes() if each.interval > 2}
-"""So that all of them have soon looked at the other server."""
-
 PAST_WAL = 200e6
 """Bytes of WAL that the second server has written before, at least."""
-
-
-def prepared(server: Postgres) -> Postgres:
-    """River's tables and the exporter's role on a server of its own."""
-    server.create_database(DATABASE)
-    migrate(server.url(DATABASE))
-    with server.connect(DATABASE) as connection:
-        connection.execute("CREATE EXTENSION pg_stat_statements")
-        connection.execute(render(role=ROLE, password=PASSWORD).encode())
-    return server
 
 
 @pytest.fixture
 def servers() -> Iterator[tuple[Postgres, Postgres]]:
     """Yield two servers, the second of which has a longer past."""
     with Postgres(18) as first, Postgres(18) as second:
-        prepared(first), prepared(second)
+        for server in (first, second):
+            server.create_database(DATABASE)
+            prepare(server, DATABASE, ROLE, PASSWORD)
         with River(second.url(DATABASE), rate=50, job_seconds=0.05):
             wait_for(
                 lambda: one(second, "SELECT count(*) FROM river_job WHERE state = 'completed'") > 300, 30, "a past"

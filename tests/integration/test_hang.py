@@ -10,9 +10,8 @@ import requests
 
 from exporter.demo.exporter import Exporter
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import wait_for
-from exporter.demo.river import migrate
-from exporter.setup_sql import render
 from tests.conftest import PASSWORD, ROLE, Database
 from tests.playing import COMPLETE, add_jobs, busy, idle
 
@@ -22,10 +21,7 @@ def own() -> Iterator[Database]:
     """Yield a database of a server that can be halted without harm to other tests."""
     with Postgres(18) as server:
         server.create_database("app")
-        migrate(server.url("app"), "0.51")
-        with server.connect("app") as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        prepare(server, "app", ROLE, PASSWORD)
         yield Database("app", server, server.url("app"), server.url("app", ROLE, PASSWORD))
 
 

@@ -10,6 +10,7 @@ import pytest
 from exporter.collectors.lag import REMEMBERED
 from exporter.database import Unreachable
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import wait_for
 from exporter.demo.river import migrate
 from exporter.evidence import LagSummary
@@ -255,10 +256,7 @@ def test_several_schemas_each_have_their_own(database: Database, river: StartRiv
 def test_after_a_restart_of_the_server_it_goes_on() -> None:
     """What is committed around a restart is counted, once; nothing falls."""
     with Postgres() as server:
-        migrate(server.url())
-        with server.connect() as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        prepare(server, "postgres", ROLE, PASSWORD)
         with Exporter(server.url("postgres", ROLE, PASSWORD)) as exporter:
             exporter.run("lag")
             with server.connect() as connection:
@@ -276,10 +274,7 @@ def test_after_a_restart_of_the_server_it_goes_on() -> None:
 def without_timestamps() -> Iterator[Postgres]:
     """Yield the oldest server, migrated, that keeps no commit timestamps."""
     with Postgres(13, {"track_commit_timestamp": "off"}) as server:
-        migrate(server.url())
-        with server.connect() as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        prepare(server, "postgres", ROLE, PASSWORD)
         yield server
 
 

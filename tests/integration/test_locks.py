@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import wait_for
 from exporter.watch import Blocking
 from tests.collecting import Exporter
@@ -233,16 +234,10 @@ def test_pg_locks_is_left_alone_while_nobody_waits(database: Database) -> None:
 @pytest.mark.parametrize("version", [13, 14, 17])
 def test_every_version_tells_the_root(version: int) -> None:
     """13 does not say when a wait began; the statement's start stands in for it."""
-    from exporter.demo.river import migrate
-    from exporter.setup_sql import render
-
     with Postgres(version) as server:
         server.create_database("app")
-        migrate(server.url("app"), "0.51")
         database = Database("app", server, server.url("app"), server.url("app", "river_exporter", "x"))
-        with server.connect("app") as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(password="x").encode())
+        prepare(server, "app", "river_exporter", "x")
         (job,) = add_jobs(database, 1)
         with (
             Exporter(database.exporter_url) as exporter,

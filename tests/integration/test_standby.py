@@ -8,8 +8,7 @@ import pytest
 
 from exporter.collectors.storage import required
 from exporter.demo.postgres import Postgres
-from exporter.demo.river import migrate
-from exporter.setup_sql import render
+from exporter.demo.prepare import prepare
 from tests.collecting import Exporter
 from tests.conftest import PASSWORD, ROLE
 from tests.standby import standby
@@ -19,10 +18,7 @@ from tests.standby import standby
 def primary() -> Iterator[Postgres]:
     """Yield a primary with River's tables and the exporter's role."""
     with Postgres() as primary:
-        migrate(primary.url())
-        with primary.connect() as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        prepare(primary, "postgres", ROLE, PASSWORD)
         yield primary
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import wait_for
 from exporter.demo.river import migrate
 from exporter.setup_sql import render
@@ -132,10 +133,7 @@ def crowded() -> Iterator[Database]:
     """Yield a database of a server that keeps a hundred statements only, the least there may be."""
     with Postgres(18, {"pg_stat_statements.max": 100}) as server:
         server.create_database("app")
-        migrate(server.url("app"), "0.51")
-        with server.connect("app") as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password="x").encode())
+        prepare(server, "app", ROLE, "x")
         yield Database("app", server, server.url("app"), server.url("app", ROLE, "x"))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from exporter.collector import Runner
 from exporter.demo.postgres import Postgres
+from exporter.demo.prepare import prepare
 from exporter.demo.process import wait_for
 from exporter.demo.river import migrate
 from exporter.doctor.connection import judge
@@ -165,10 +166,7 @@ def test_a_standby_is_recognised_and_leads_nothing(caplog: pytest.LogCaptureFixt
     """A server in recovery cannot speak for River: the remedy is the primary's address."""
     with Postgres(18) as server:
         server.create_database("app")
-        migrate(server.url("app"), "0.51")
-        with server.connect("app") as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password="x").encode())
+        prepare(server, "app", ROLE, "x")
         server.server.stop()
         (server.data / "standby.signal").touch()
         server.server.start()
@@ -198,10 +196,7 @@ def test_older_servers_have_all_that_their_version_has(version: int) -> None:
     """No collector fails for a column or a view that came later."""
     with Postgres(version) as server:
         server.create_database("app")
-        migrate(server.url("app"), "0.51")
-        with server.connect("app") as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password="x").encode())
+        prepare(server, "app", ROLE, "x")
         with Exporter(server.url("app", ROLE, "x")) as exporter:
             assert {name for name, there in capabilities(exporter).items() if not there} == set()
             for name in ("sessions", "locks", "completions", "statements", "jobs", "lag", "river", "table", "storage"):

@@ -8,8 +8,7 @@ import pytest
 
 from exporter.collectors import classes
 from exporter.demo.postgres import Postgres
-from exporter.demo.river import migrate
-from exporter.setup_sql import render
+from exporter.demo.prepare import prepare
 from tests.collecting import Exporter, Values
 from tests.conftest import PASSWORD, ROLE
 
@@ -21,10 +20,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Postgres]:
     """Yield a server of each version, with River's tables and the exporter's role; times are measured."""
     timing = {"track_io_timing": "on"} | ({"track_wal_io_timing": "on"} if request.param >= 14 else {})
     with Postgres(request.param, {**timing, "fsync": "on"}) as server:
-        migrate(server.url())
-        with server.connect() as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
-            connection.execute(render(role=ROLE, password=PASSWORD).encode())
+        prepare(server, "postgres", ROLE, PASSWORD)
         yield server
 
 
