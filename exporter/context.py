@@ -10,8 +10,10 @@ from exporter.budget import Attempts, Budget, Wait
 from exporter.config import Config
 from exporter.database import Database, Lease
 from exporter.election import Election
+from exporter.metric import Metric
+from exporter.peak import Peak
 from exporter.snapshot import Snapshot
-from exporter.watch import Peak, Watch
+from exporter.watch import INFLIGHT, RUNNING, WAIT, WAITERS, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +60,17 @@ class Context:
     target: Target = field(default_factory=Target)
     watches: dict[str, Watch] = field(default_factory=dict)
     waits: dict[str, Callable[[float], Wait | None]] = field(default_factory=dict)
-    peaks: list[Peak] = field(default_factory=list)
 
     def configure(self, config: Config) -> None:
         """Take a configuration that was read anew; what is held already is held by its window from now on."""
         self.config = config
         for watch in self.watches.values():
             watch.configure(float(config.river.timeout), float(config.window), config.thresholds.warning)
-        for peak in self.peaks:
-            peak.window = float(config.window)
+        self.snapshot.widen(float(config.window))
 
-    def peak(self) -> Peak:
-        """A peak that is held for the configured window, also after a reload has changed it."""
-        self.peaks.append(Peak(float(self.config.window)))
-        return self.peaks[-1]
+    def peak(self, metric: Metric) -> Peak:
+        """A peak of `metric` that is held for the configured window, also after a reload has changed it."""
+        return self.snapshot.peak(metric, float(self.config.window))
 
     def watch(self, schema: str) -> Watch:
         """What is seen of the River in `schema`; it lasts as long as the process."""
@@ -79,7 +78,15 @@ class Context:
         if found is None:
             timeout, window = float(self.config.river.timeout), float(self.config.window)
             budget = Budget(timeout, window, self.config.thresholds.warning)
-            found = Watch(schema, Attempts(timeout), budget, self.peak(), self.peak(), self.peak())
+            found = Watch(
+                schema,
+                Attempts(timeout),
+                budget,
+                inflight=self.peak(INFLIGHT),
+                lock_waiters=self.peak(WAITERS),
+                lock_waits=self.peak(WAIT),
+                running=self.peak(RUNNING),
+            )
             self.watches = {**self.watches, schema: found}
         return found
 

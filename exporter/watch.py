@@ -11,7 +11,24 @@ from dataclasses import dataclass, field
 from exporter.budget import Attempts, Budget, Verdict
 from exporter.budget.history import History
 from exporter.evidence import LagSummary
+from exporter.metric import gauge
+from exporter.peak import Peak
 from exporter.river.facts import COMPLETER_ATTEMPTS, COMPLETER_INTERVAL, COMPLETER_SLEEPS
+
+INFLIGHT = gauge(
+    "river_completer_inflight_seconds", "Age of the oldest completing statement, highest in the window", "schema"
+)
+WAITERS = gauge(
+    "river_lock_waiters", "River's sessions that waited for a lock, most in the window", "schema", "operation"
+)
+WAIT = gauge(
+    "river_lock_wait_seconds",
+    "Longest wait for a lock in the window, by the kind of session at the root of the queue",
+    "schema",
+    "operation",
+    "blocker",
+)
+RUNNING = gauge("river_workers_running", "Most jobs marked running at once within the window", "schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +38,6 @@ class Sessions:
     Attributes:
         at: monotonic seconds of the sample.
         total: how many River has open.
-        busy: those active or in a transaction.
         users: who River logs in as.
         oldest_start: start of the longest-standing one, Unix time; None without any.
         waiting: pids that wait for a lock, with their operation.
@@ -38,7 +54,6 @@ class Sessions:
 
     at: float
     total: int = 0
-    busy: int = 0
     users: frozenset[str] = frozenset()
     oldest_start: float | None = None
     waiting: Mapping[int, str] = field(default_factory=dict)
@@ -82,40 +97,6 @@ class Blocking:
     depth: int
 
 
-class Peak:
-    """The highest value per label set within a window: what is exposed of something that comes and goes.
-
-    Args:
-        window: seconds a value is held for.
-    """
-
-    def __init__(self, window: float) -> None:
-        self.window = window
-        self._values: dict[tuple[str, ...], list[tuple[float, float]]] = {}
-
-    def see(self, now: float, value: float, *labels: str) -> None:
-        """Take a value seen at `now`; lower ones seen before it are forgotten."""
-        kept = [(at, seen) for at, seen in self._values.get(labels, ()) if seen > value and now - at <= self.window]
-        self._values[labels] = [*kept, (now, value)]
-
-    def items(self, now: float) -> list[tuple[tuple[str, ...], float]]:
-        """The label sets seen within the window, with their peaks."""
-        self._values = {
-            labels: fresh
-            for labels, seen in self._values.items()
-            if (fresh := [(at, value) for at, value in seen if now - at <= self.window])
-        }
-        return [(labels, seen[0][1]) for labels, seen in self._values.items()]
-
-    def value(self, now: float, *labels: str) -> float | None:
-        """The peak of one label set, or None when nothing was seen within the window."""
-        return dict(self.items(now)).get(labels)
-
-    def clear(self) -> None:
-        """Forget all that was seen."""
-        self._values = {}
-
-
 class Stalls:
     """Attempts that a stalled pool has let run into the deadline, one at a time, as one completer makes them.
 
@@ -156,6 +137,7 @@ class Watch:
     """One River, by its schema.
 
     Attributes:
+        inflight, lock_waiters, lock_waits, running: what is held of its metric, by its labels.
         timeouts: attempts seen to end at the deadline so far, by cause.
         heard: when the calls of an operation were last seen to rise in pg_stat_statements, monotonic seconds.
         cut: the last attempt that ended at the deadline, by cause, until the budget has taken it.
@@ -171,6 +153,7 @@ class Watch:
     inflight: Peak
     lock_waiters: Peak
     lock_waits: Peak
+    running: Peak
     sessions: Sessions | None = None
     completions: Completions | None = None
     blocking: tuple[Blocking, ...] = ()
@@ -208,5 +191,5 @@ class Watch:
         self.blocking = ()
         self.attempts = Attempts(self.attempts.timeout)
         self.budget = Budget(self.budget.timeout, self.budget.window, self.budget.warning)
-        for peak in (self.inflight, self.lock_waiters, self.lock_waits):
+        for peak in (self.inflight, self.lock_waiters, self.lock_waits, self.running):
             peak.clear()

@@ -69,11 +69,13 @@ class Exporter:
     def run(self, name: str) -> Values:
         """Run a collector once: its values by metric and labels; a histogram's buckets have `le` as last label.
 
-        The series `…_count` and `…_sum` of a histogram or summary stand beside `…_bucket`. What it raises passes.
+        The series `…_count` and `…_sum` of a histogram or summary stand beside `…_bucket`. Peaks of its
+        metrics are among them. What it raises passes.
         """
         collector = self.collector(name)
         samples = list(collector.collect())
         _check(collector, samples)
+        samples += [held for held in self.context.snapshot.held() if held.metric in collector.metrics]
         found: Values = {}
         for metric, labels, value in samples:
             if isinstance(value, Buckets):

@@ -35,19 +35,6 @@ STALLS = counter(
 TIMEOUTS = counter(
     "river_completer_timeouts_total", "Attempts seen to end at the deadline, by the cause that led", "schema", "cause"
 )
-INFLIGHT = gauge(
-    "river_completer_inflight_seconds", "Age of the oldest completing statement, highest in the window", "schema"
-)
-WAITERS = gauge(
-    "river_lock_waiters", "River's sessions that waited for a lock, most in the window", "schema", "operation"
-)
-WAIT = gauge(
-    "river_lock_wait_seconds",
-    "Longest wait for a lock in the window, by the kind of session at the root of the queue",
-    "schema",
-    "operation",
-    "blocker",
-)
 FRESH = 3.0
 """Seconds after which a sample no longer says what is so now."""
 
@@ -63,7 +50,7 @@ class BudgetCollector(Collector):
     lane = "budget"
     elected = False
     metrics = (
-        TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, SOURCE, STALL, STALLS, TIMEOUTS, INFLIGHT, WAITERS, WAIT,
+        TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, SOURCE, STALL, STALLS, TIMEOUTS,
     )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
@@ -84,7 +71,6 @@ class BudgetCollector(Collector):
         for schema in self.context.target.schemas:
             watch = self.context.watch(schema)
             yield from self._tick(watch, self.context.clock())
-            yield from self._held(watch)
         yield from self._stalls.samples()
         yield from self._timeouts.samples()
 
@@ -121,13 +107,6 @@ class BudgetCollector(Collector):
         if verdict.stall is not None:
             yield STALL.sample(verdict.stall, schema)
 
-    def _held(self, watch: Watch) -> Iterator[Sample]:
-        """What holds its peak outlives a sampler that sees nothing; so it is said here, where nothing can fail."""
-        now = self.context.clock()
-        for metric, peak in ((INFLIGHT, watch.inflight), (WAITERS, watch.lock_waiters), (WAIT, watch.lock_waits)):
-            for labels, value in peak.items(now):
-                yield metric.sample(value, *labels)
-
     def _waits(self, watch: Watch, now: float, *, looked: bool) -> dict[str, Wait]:
         """The network, and the pool from the best source there is."""
         found = {}
@@ -137,8 +116,9 @@ class BudgetCollector(Collector):
         if network is None or network.worst >= HEALTHY:
             self._unwell = now
         own, bouncer = self._ask("pgxpool", now), self._ask("pgbouncer", now)
+        seen = own or (self._ask("sessions", now) if looked else None)
         # an attempt waits in River's pool and then in PgBouncer: the longer of the two, as theirs may not be the same
-        longer = max((wait for wait in (own, bouncer) if wait), key=lambda wait: wait.worst, default=None)
+        longer = max((wait for wait in (seen, bouncer) if wait), key=lambda wait: wait.worst, default=None)
         pool = longer or self._ask("exporter", now)
         if own is None and looked:
             # nobody saw River's own pool: one that leaks before a healthy PgBouncer shows by what stays away

@@ -15,7 +15,7 @@ from exporter.context import Context
 from exporter.database import Session
 from exporter.metric import Sample, gauge
 from exporter.river.operations import classify, without_comments
-from exporter.watch import Blocking, Watch
+from exporter.watch import WAIT, WAITERS, Blocking, Watch
 
 log = logging.getLogger("exporter.locks")
 
@@ -52,7 +52,7 @@ class LocksCollector(DatabaseCollector):
     interval = 1.0
     lane = "sampler"
     needs = ("pg_monitor",)
-    metrics = (WAITING,)
+    metrics = (WAITING, WAITERS, WAIT)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -63,7 +63,7 @@ class LocksCollector(DatabaseCollector):
         return self.context.sample_pace(self.name)
 
     def read(self, session: Session) -> Iterator[Sample]:
-        """Look if somebody waits; the budget says what was seen within the window."""
+        """Look if somebody waits."""
         now = self.context.clock()
         for schema in self.context.led():
             watch = self.context.watch(schema)

@@ -39,7 +39,7 @@ class PgbouncerCollector(Collector):
         super().__init__(context)
         self._connection: Connection | None = None
         self._address = context.pgbouncer
-        self._longest = context.peak()
+        self._longest = context.peak(pool.LONGEST)
         self._said: Wait | None = None
         context.waits[SOURCE] = self.wait
 
@@ -67,8 +67,6 @@ class PgbouncerCollector(Collector):
         self._longest.see(now, maxwait, SOURCE)
         yield LONGEST_CLIENT.sample(maxwait)
         yield pool.WAITING.sample(waiting, SOURCE)
-        for labels, seconds in self._longest.items(now):
-            yield pool.LONGEST.sample(seconds, *labels)
         yield from self._connections(rivers, databases)
 
     def wait(self, now: float) -> Wait | None:

@@ -30,7 +30,7 @@ DEADLINE = 2.0
 FRESH = 5.0
 """Seconds after which a reading no longer says what is so now."""
 
-SCARCE = 0.25
+SCARCE = 0.4
 """Share of free connections from which the pages are read every second."""
 
 
@@ -77,7 +77,7 @@ class PgxpoolCollector(Collector):
         self._pools: dict[str, _Pool] = {}
         self._acquire = Summary(pool.ACQUIRE)
         self._waits, self._waited, self._canceled = map(Counter, (pool.WAITS, pool.WAITED, pool.CANCELED))
-        self._longest = context.peak()
+        self._longest = context.peak(pool.LONGEST)
         self._said = RepeatLimit(60.0)
         context.waits["pgxpool"] = self.wait
 
@@ -152,5 +152,3 @@ class PgxpoolCollector(Collector):
                 yield pool.FREE.sample(min(ratios), source)
         for counted in (self._acquire, self._waits, self._waited, self._canceled):
             yield from counted.samples()
-        for labels, seconds in self._longest.items(time.monotonic()):
-            yield pool.LONGEST.sample(seconds, *labels)

@@ -69,7 +69,7 @@ class ProbeCollector(Collector):
         self._failed = Counter(FAILED)
         for reason in REASONS:
             self._failed.add(0, reason)
-        self._phases = context.peak()
+        self._phases = context.peak(PHASE)
         self._connected = float("-inf")
         self._said = RepeatLimit(60.0)
         self._answer: _Answer | None = None
@@ -89,11 +89,8 @@ class ProbeCollector(Collector):
             self._failed.add(1, error.reason)
             if self._said.take(error.reason) is not None:
                 kv(log, logging.WARNING, "no answer through River's address", reason=error.reason, error=str(error))
-        now = time.monotonic()
         for each in (self._connect, self._roundtrip, self._acquire, self._pool):
             yield from each.samples()
-        for labels, seconds in self._phases.items(now):
-            yield PHASE.sample(seconds, *labels)
         yield from self._failed.samples()
 
     def network(self, now: float) -> Wait | None:

@@ -14,8 +14,9 @@ from exporter.collector import SchemaCollector
 from exporter.context import Context
 from exporter.database import Session
 from exporter.metric import Counter, Sample, counter, gauge
+from exporter.peak import Peak
 from exporter.queues import Queues
-from exporter.watch import Peak
+from exporter.watch import RUNNING
 
 LEADER = gauge("river_leader_present", "1 when a River client holds an unexpired lease as leader", "schema")
 LEASE = gauge("river_leader_lease_seconds", "What is left of the leader's lease, negative once it expired", "schema")
@@ -26,7 +27,6 @@ WORKERS = gauge(
     "Jobs that River's clients may run at once: by River's tables, configured, or the most seen within an hour",
     "schema",
 )
-RUNNING = gauge("river_workers_running", "Most jobs marked running at once within the window", "schema")
 CLIENTS = gauge("river_clients", "Clients alive by River's own tables, else those with a running job", "schema")
 BACKLOG = gauge(
     "river_completer_backlog_jobs", "Jobs marked running beyond what clients may run: finished or lost", "schema"
@@ -70,10 +70,9 @@ class _Clients:
 class _Schema:
     """What is kept of one schema between two readings."""
 
-    def __init__(self, running: Peak) -> None:
+    def __init__(self) -> None:
         self.leader: tuple[str, float] | None = None
         self.queues = Queues()
-        self.running = running
         self.hour = Peak(HOUR)
 
 
@@ -94,7 +93,7 @@ class RiverCollector(SchemaCollector):
         """Each part that the role may see."""
         kept = self._schemas.get(schema)
         if kept is None:
-            kept = self._schemas[schema] = _Schema(self.context.peak())
+            kept = self._schemas[schema] = _Schema()
         yield from self._workers(session, schema, kept)
         if self.context.capable("river_leader"):
             yield from self._leader(session, schema, kept)
@@ -130,7 +129,7 @@ class RiverCollector(SchemaCollector):
     def _workers(self, session: Session, schema: str, kept: _Schema) -> Iterator[Sample]:
         now = self.context.clock()
         (row,) = session.rows(_Running, "river_running", schema=schema)
-        kept.running.see(now, row.running)
+        self.context.watch(schema).running.see(now, row.running, schema)
         if not self._stalled(schema):
             kept.hour.see(now, row.running)
         clients = None
@@ -143,7 +142,6 @@ class RiverCollector(SchemaCollector):
             yield BACKLOG.sample(max(0, row.running - known), schema)
         if workers := known or kept.hour.value(now):
             yield WORKERS.sample(workers, schema)
-        yield RUNNING.sample(kept.running.value(now) or 0.0, schema)
 
     def _stalled(self, schema: str) -> bool:
         """Whether jobs may be marked running that are finished: such a peak says nothing of the workers."""

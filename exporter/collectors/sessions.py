@@ -12,14 +12,15 @@ from typing import Literal
 
 from exporter import pool
 from exporter.address import APPLICATION
-from exporter.budget import SessionRow
+from exporter.budget import SessionRow, Wait
 from exporter.budget.attempts import OLD
 from exporter.collector import DatabaseCollector
 from exporter.context import Context
 from exporter.database import Session
 from exporter.metric import Counter, Sample, counter, gauge
+from exporter.poolsessions import Connection, ServerView, look
 from exporter.river.operations import Statement, classify
-from exporter.watch import Sessions, Watch
+from exporter.watch import INFLIGHT, Sessions, Watch
 
 SECONDS = counter(
     "river_session_seconds_total",
@@ -32,6 +33,9 @@ SECONDS = counter(
 COUNT = gauge("river_sessions", "River's sessions by state, as of the last sample", "schema", "state")
 SOURCE = "sessions"
 """Of the pool's metrics: what can be seen of River's pools from the server, all pods together."""
+FRESH = 3.0
+"""Seconds after which a sample no longer says what is so now."""
+
 FASTEST = 0.25
 """Seconds between two samples while an attempt is older than half a second."""
 
@@ -51,6 +55,7 @@ class _Row:
     started: float
     usename: str
     application: str
+    address: str
     state: str
     wait_event_type: str | None
     wait_event: str | None
@@ -94,13 +99,15 @@ class SessionsCollector(DatabaseCollector):
     interval = 1.0
     lane = "sampler"
     needs = ("pg_monitor",)
-    metrics = (SECONDS, COUNT, pool.CONNECTIONS, pool.MOST)
+    metrics = (SECONDS, COUNT, INFLIGHT, pool.CONNECTIONS, pool.MOST, pool.FREE)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._seconds = Counter(SECONDS)
         self._sampled: float | None = None
         self._rivers: dict[tuple[int, float], str] = {}
+        self._pools: ServerView | None = None
+        context.waits[SOURCE] = self.wait
 
     def pace(self) -> float:
         """A second, or less while an attempt is slow or a completion is due."""
@@ -125,15 +132,25 @@ class SessionsCollector(DatabaseCollector):
             yield from self._count(schema, mine)
         self._sampled = now
         yield from self._seconds.samples()
-        yield from self._pool()
+        yield from self._pool([row for schema in self.context.led() for row, _ in by_schema.get(schema, [])])
 
-    def _pool(self) -> Iterator[Sample]:
+    def wait(self, now: float) -> Wait | None:
+        """What the budget is told: how long a pool has been full of transactions that do not end."""
+        if self._pools is None or self._sampled is None or now - self._sampled > FRESH:
+            return None
+        return Wait(SOURCE, 0.0, self._pools.stalled, now)
+
+    def _pool(self, rows: list[_Row]) -> Iterator[Sample]:
         """River's connections as the server has them; how many there may be only where River's own URL says so."""
-        seen = [watch.sessions for watch in self.context.watches.values() if watch.sessions]
-        yield pool.CONNECTIONS.sample(sum(each.busy for each in seen), SOURCE, "acquired")
-        yield pool.CONNECTIONS.sample(sum(each.total - each.busy for each in seen), SOURCE, "idle")
-        if (most := self.context.river.pool_max_connections()) is not None:
-            yield pool.MOST.sample(most, SOURCE)
+        busy = [row for row in rows if row.state != "idle"]
+        yield pool.CONNECTIONS.sample(len(busy), SOURCE, "acquired")
+        yield pool.CONNECTIONS.sample(len(rows) - len(busy), SOURCE, "idle")
+        most = self.context.river.pool_max_connections()
+        # the sessions of a pooler say nothing of the pools of its clients
+        self._pools = look(map(_connection, rows), most) if most and not self.context.behind_pooler() else None
+        if most and self._pools:
+            yield pool.MOST.sample(most * self._pools.processes, SOURCE)
+            yield pool.FREE.sample(self._pools.free_ratio, SOURCE)
 
     def _by_schema(self, rows: list[_Row]) -> dict[str, list[tuple[_Row, Statement]]]:
         """River's sessions by schema: those seen running a statement of its, and those the configuration names."""
@@ -194,7 +211,6 @@ class SessionsCollector(DatabaseCollector):
         watch.sessions = Sessions(
             at=now,
             total=len(rows),
-            busy=sum(row.state != "idle" for row, _ in rows),
             users=frozenset(row.usename for row, _ in rows),
             oldest_start=min((row.started for row, _ in rows), default=None),
             waiting={
@@ -254,3 +270,8 @@ class SessionsCollector(DatabaseCollector):
             (locks,) = session.rows(_Locks, "sessions_locks", parameters)
             return replace(found, foreign=locks.others) if locks.tell else found
         return found
+
+
+def _connection(row: _Row) -> Connection:
+    age = row.statement_age if row.transaction_age is None else row.transaction_age
+    return Connection((row.address, row.usename, row.application), None if row.state == "idle" else age)

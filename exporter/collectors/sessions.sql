@@ -4,6 +4,7 @@ select
     coalesce(extract(epoch from a.backend_start)::float8, 0) as started,
     coalesce(a.usename, '') as usename,
     coalesce(a.application_name, '') as application,
+    coalesce(host(a.client_addr), '') as address,
     coalesce(a.state, '') as state,
     a.wait_event_type,
     a.wait_event,

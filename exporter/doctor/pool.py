@@ -32,6 +32,9 @@ CHECKS = (FREE, SIZE, SERVER)
 OWN = 5
 """Connections River itself needs beside its workers: completer, fetching, elector, listener, maintenance."""
 
+SCARCE = 0.3
+"""Share of free connections from which RiverPoolNearlyExhausted speaks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -53,8 +56,10 @@ class _Connections:
 
 
 def pools(values: Values) -> list[Pool]:
-    """The pools that somebody spoke of; the exporter's own connections are none."""
-    sources = {labels["source"] for labels, _ in values.all("river_pool_connections")} - {"exporter", "sessions"}
+    """The pools that somebody spoke of, and how full they are; the exporter's own connections are none."""
+    sources = {labels["source"] for labels, _ in values.all("river_pool_connections")} - {"exporter"}
+    if not values.all("river_pool_free_ratio", source="sessions"):
+        sources -= {"sessions"}
     return [
         Pool(
             source,
@@ -108,7 +113,7 @@ def judge_free(found: list[Pool], urls: tuple[str, ...], failure: str, warning: 
         )
         if pool.free_ratio == 0 and (pool.waiting or pool.longest >= warning or pool.canceled):
             yield FREE.problem(f"{used}: none is free, and acquires wait", *evidence, remedy=remedy)
-        elif pool.free_ratio is not None and pool.free_ratio <= 0.2:
+        elif pool.free_ratio is not None and pool.free_ratio <= SCARCE:
             yield FREE.warning(f"{used}: {share(pool.free_ratio)} free", *evidence, remedy=remedy)
         elif pool.waiting or pool.longest >= warning or pool.canceled:
             yield FREE.warning(f"{used}, and yet acquires wait", *evidence, remedy=remedy)

@@ -30,6 +30,10 @@ RESOLVE_PATIENCE = 600.0
 """Seconds that a page may take to resolve: the window, `keep_firing_for` and Alertmanager's group interval."""
 
 
+AFTERWARDS = 150.0
+"""Seconds to listen on once the page is resolved: no rule that pages looks back further than 2 minutes."""
+
+
 @dataclass(frozen=True)
 class Notification:
     """What a receiver was sent, as Alertmanager's webhook tells it.
@@ -131,13 +135,15 @@ class Chain:
         return self.receiver is None or bool(self.pages())
 
     def finish(self, result: Result, began: datetime, lifted: float, *, patience: float = RESOLVE_PATIENCE) -> None:
-        """Wait at most `patience` seconds until the page is resolved, and write down what was sent."""
+        """Wait at most `patience` seconds until the page is resolved, listen on, and write down what was sent."""
         if self.receiver is None:
             return
         offset = time.monotonic() - (datetime.now(began.tzinfo) - began).total_seconds()
         ends = time.monotonic() + patience
         while self._firing() and time.monotonic() < ends:
             time.sleep(1)
+        if patience and self.pages() and not self._firing():
+            time.sleep(AFTERWARDS)
         pages = self.pages()
         result.pages = len(pages)
         result.first_told = next((each.at - offset for each in self.receiver.notifications), None)
@@ -151,18 +157,22 @@ class Chain:
             result.page_cause = next(
                 (cause for each in pages[0].alerts if (cause := each["annotations"].get("cause"))), None
             )
-        resolved = [each for each in self.receiver.notifications if each.status == "resolved" and each.at > lifted]
+        resolved = [each for each in self._critical() if each.status == "resolved" and each.at > lifted]
         if pages and resolved and not self._firing():
             result.resolved = resolved[-1].at - lifted
 
     def _firing(self) -> bool:
         """Whether a page was sent that has not been resolved."""
-        last = [each for each in (self.receiver.notifications if self.receiver else []) if _critical(each)]
+        last = self._critical()
         return bool(last) and last[-1].status == "firing"
 
-
-def _critical(notification: Notification) -> bool:
-    return any(each["labels"].get("severity") == "critical" for each in notification.alerts)
+    def _critical(self) -> list[Notification]:
+        """What a pager was sent, be it that something fires or that it is resolved."""
+        return [
+            each
+            for each in (self.receiver.notifications if self.receiver else [])
+            if any(one["labels"].get("severity") == "critical" for one in each.alerts)
+        ]
 
 
 def redirected(text: str, address: str) -> dict[str, Any]:

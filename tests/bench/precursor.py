@@ -46,13 +46,13 @@ class Result:
     name: str
     expected: str
     sudden: bool
+    cliff: bool = False
     fails: bool = True
     patience: float | None = None
     cause: str | None = None
     warned: float | None = None
     critical: float | None = None
     deadline: float | None = None
-    free_ratio_low: float | None = None
     false_alarms: int = 0
     peak: float = 0.0
     deadlines: int = 0
@@ -79,6 +79,13 @@ class Result:
             return None
         return self.deadline - self.paged
 
+    @property
+    def told_lead(self) -> float | None:
+        """Seconds from the first word to anybody, a warning mostly, to River's first deadline."""
+        if self.first_told is None or self.deadline is None:
+            return None
+        return self.deadline - self.first_told
+
 
 def run(scenario: Scenario, *, alerts: bool, resolve: float = RESOLVE_PATIENCE) -> Result:
     """One scenario from a healthy start to River's failure, or to the end of patience.
@@ -87,7 +94,8 @@ def run(scenario: Scenario, *, alerts: bool, resolve: float = RESOLVE_PATIENCE) 
         alerts: whether Prometheus and Alertmanager stand behind the exporter.
         resolve: seconds that the page is given to resolve.
     """
-    result = Result(scenario.name, scenario.cause, scenario.sudden, scenario.fails, resolve if alerts else None)
+    patience = resolve if alerts else None
+    result = Result(scenario.name, scenario.cause, scenario.sudden, scenario.cliff, scenario.fails, patience)
     with scene(scenario) as parts, Chain.beside(parts.exporter, wanted=alerts) as chain:
         began = time.monotonic()
         while time.monotonic() - began < HEALTHY_SECONDS:
@@ -137,9 +145,6 @@ def _look(result: Result, metrics: Metrics, at: float) -> None:
     said = [each.labels["cause"] for each in metrics.samples("river_completer_cause")]
     if said and (result.cause is None or result.critical is None or result.critical == at):
         result.cause = said[0]
-    free = metrics.most("river_pool_free_ratio")
-    if free is not None and free <= 0.2 and result.free_ratio_low is None:
-        result.free_ratio_low = at
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,8 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = [Result(**each) for each in json.loads(RESULTS.read_text())] if options.again else []
     results = {each.name: each for each in before}
     RESULTS.parent.mkdir(exist_ok=True)
-    shared, alone = ([each for each in chosen if bool(each.disk) == slow] for slow in (False, True))
-    for scenarios, jobs in ((shared, options.jobs), (alone, 1)):  # a slow disk is slow for everybody's journal
+    shared, alone = ([each for each in chosen if each.alone == apart] for apart in (False, True))
+    for scenarios, jobs in ((shared, options.jobs), (alone, 1)):
         with ThreadPoolExecutor(jobs) as pool:
             for result in pool.map(lambda each: run(each, alerts=options.alerts), scenarios):
                 results[result.name] = result

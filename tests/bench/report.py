@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from exporter import __version__
 from exporter.demo.prometheus import alertmanager_program, prometheus_program
+from tests.bench.chain import AFTERWARDS
 
 if TYPE_CHECKING:
     from tests.bench.precursor import Result
@@ -28,6 +29,9 @@ STALL = 8.0
 
 PAGE_AFTER = 30.0
 """Seconds within which a sudden stall must have woken somebody."""
+
+TIMEOUT = 10.0
+"""Seconds from the begin of a stall to River's first deadline."""
 
 _HEAD = """\
 # How early, and is the cause right?
@@ -48,7 +52,7 @@ fault the ratio was over the warning threshold for {false_alarms} s in all.
 
 _PAGE_RULE = f"""
 One page must be sent, at least {LEAD:.0f} s before that deadline, or within {PAGE_AFTER:.0f} s of a sudden stall; it
-must name the cause, and resolve. Scrapes and evaluations come every 10 s.
+must name the cause, and resolve, and no second one may follow. Scrapes and evaluations come every 10 s.
 """
 
 
@@ -61,19 +65,15 @@ def verdict(result: Result) -> list[str]:
         wrong.append(f"{result.false_alarms} s over the warning threshold before the fault")
     if result.sudden and (result.critical is None or result.critical > STALL):
         wrong.append(f"critical after {result.critical} s")
-    if not result.sudden and result.lead is not None and result.lead < LEAD and not _foreseen(result):
+    if result.cliff and (result.lead is None or result.lead < TIMEOUT - STALL):
+        wrong.append(f"critical {result.lead} s before the deadline of the first attempt that stalled")
+    elif not result.sudden and result.lead is not None and result.lead < LEAD:
         wrong.append(f"lead {result.lead:.0f} s")
     if result.fails and result.deadline is None:
         wrong.append("River never reached its deadline")
     if result.timeouts > result.deadlines:
         wrong.append(f"{result.timeouts:.0f} timeouts counted, River had {result.deadlines}")
     return wrong + (_page_verdict(result) if result.patience is not None else [])
-
-
-def _foreseen(result: Result) -> bool:
-    """Whether the pool's free connections fell to a fifth in time; a pool that leaks gives no other early sign."""
-    low, deadline = result.free_ratio_low, result.deadline
-    return low is not None and deadline is not None and deadline - low >= LEAD
 
 
 def _page_verdict(result: Result) -> list[str]:
@@ -87,7 +87,9 @@ def _page_verdict(result: Result) -> list[str]:
         wrong.append(f"the page names {result.page_cause}")
     if result.sudden and (result.paged is None or result.paged > PAGE_AFTER):
         wrong.append(f"page after {result.paged} s")
-    if not result.sudden and not _foreseen(result) and (result.page_lead is None or result.page_lead < LEAD):
+    if result.cliff and (result.told_lead is None or result.told_lead < LEAD):
+        wrong.append(f"nobody warned {LEAD:.0f} s before the deadline, but {result.told_lead} s")
+    elif not result.sudden and not result.cliff and (result.page_lead is None or result.page_lead < LEAD):
         wrong.append(f"page {result.page_lead} s before the deadline")
     if result.patience and result.resolved is None:
         wrong.append("the page did not resolve")
@@ -136,28 +138,20 @@ def _page(results: Sequence[Result], healthy: float) -> str:
         else "",
         page_line=" --- |" * 6 if paged else "",
     )
-    return head + "".join(_line(result, paged=paged) for result in results) + _NOTES + _leak(results)
-
-
-def _leak(results: Sequence[Result]) -> str:
-    """How early the one fault showed that no attempt is slow of, before it is too late."""
-    return "".join(
-        f'\nIn "{each.name}" a fifth of the connections was left {each.deadline - each.free_ratio_low:.0f} s before'
-        " the first deadline.\n"
-        for each in results
-        if each.lead is not None and each.lead < LEAD and not each.sudden and each.deadline and each.free_ratio_low
-    )
+    lines = "".join(_line(result, paged=paged) for result in results)
+    return head + lines + _NOTES.format(lead=LEAD, afterwards=AFTERWARDS)
 
 
 _NOTES = """
 Times count from the start of the fault; "resolved" from its end. A growing fault grows for 240 s, and its lead depends
-on how fast it grows: River's first deadline can only come once an attempt takes 10 s. A leaking pool gives no slow
-attempt before its last connection is gone: there `river_pool_free_ratio` is the sign that comes early. "First told" is
-the first word to anybody, warnings included. A missing index and bloat slow River down without ever bringing it to the
-deadline here: no cause is said below the warning threshold. The checkpoint storm's server may write 6 MB a second, as
-on a cloud's volume that is out of credit. "Deadlines" are those in River's log, "counted" is
-`river_completer_timeouts_total`, which must never exceed them: an attempt cut off while it waited for a connection
-shows nowhere but in the pool's statistics.
+on how fast it grows: River's first deadline can only come once an attempt takes 10 s. Where connections leak or are
+taken one by one, no attempt is slow before the last one is gone: there the warning must come {lead:.0f} s before the
+deadline, from `river_pool_free_ratio`. "First told" is the first word to anybody, warnings included. After a page is
+resolved the receiver listens for another {afterwards:.0f} s: "pages" are all that were sent. A missing index and bloat
+slow River down without ever bringing it to the deadline here: no cause is said below the warning threshold. The
+checkpoint storm's server may write 6 MB a second, as on a cloud's volume that is out of credit. "Deadlines" are those
+in River's log, "counted" is `river_completer_timeouts_total`, which must never exceed them: an attempt cut off while it
+waited for a connection shows nowhere but in the pool's statistics.
 """
 
 

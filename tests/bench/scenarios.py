@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -33,7 +33,11 @@ class Scenario:
         pool_statistics: whether the exporter may read River's own pool.
         version: of River.
         load: what River does, beside the default 50 jobs of 250 ms a second on 20 workers and 10 connections.
+        cliff: whether what grows is slow for nobody until it is used up: then the stall comes at once, and the sign of
+            it beforehand is a warning.
+        pool_size_known: whether River's URL, as the exporter has it, says how many connections its pool may open.
         fails: whether River is expected to reach its deadline; a slow index only gets slower.
+        settings: of PostgreSQL.
         disk: bytes a second that the server may write, as on a cloud's volume that is out of credit; no limit if None.
     """
 
@@ -47,7 +51,10 @@ class Scenario:
     pool_statistics: bool = False
     version: Version = "0.51"
     load: Load = field(default_factory=Load)
+    cliff: bool = False
+    pool_size_known: bool = False
     fails: bool = True
+    settings: Mapping[str, str | int] = field(default_factory=dict)
     disk: int | None = None
 
     @property
@@ -55,6 +62,14 @@ class Scenario:
         """Whether it comes at once."""
         return self.start == self.end
 
+    @property
+    def alone(self) -> bool:
+        """Whether it must not run beside others: it takes what all of them share, the disk or the processors."""
+        return bool(self.disk or self.settings)
+
+
+_LARGE: Mapping[str, str | int] = {"shared_buffers": "4GB", "max_wal_size": "32GB", "checkpoint_timeout": "1h"}
+"""A server with its whole table in memory: what is slow is the plan, not the disk."""
 
 _BOUNCED = Load(poll_only=True, exec_mode="exec")
 
@@ -64,28 +79,39 @@ SCENARIOS = (
     Scenario("row lock, another River", "other-river", "lock", 0.5, 11.5),
     Scenario("row lock, River 0.16", "row-lock", "lock", 0.5, 11.5, version="0.16"),
     Scenario("row lock, at once", "row-lock", "lock", 60, 60),
+    Scenario("row lock, at once, pool statistics known", "row-lock", "lock", 60, 60, pool_statistics=True),
     Scenario("LOCK TABLE", "table-lock", "lock", 0.5, 11.5),
     Scenario("ALTER TABLE behind an idle reader", "ddl", "lock", 60, 60),
     Scenario("VACUUM FULL behind an idle reader", "vacuum-full", "lock", 60, 60),
-    Scenario("pool leaked", "pool-exhausted", "pool", 1, 10, pool_statistics=True),
+    Scenario("pool leaked", "pool-exhausted", "pool", 1, 10, pool_statistics=True, cliff=True),
+    Scenario("transactions leaked, the pool's size in River's URL", "transactions-leaked", "pool", 1, 10,
+             pool_size_known=True, cliff=True),
     Scenario("pool leaked, statistics unknown", "pool-exhausted", "pool", 10, 10),
     Scenario("pool leaked before PgBouncer, statistics unknown", "pool-exhausted", "pool", 10, 10, through="pgbouncer",
              load=_BOUNCED),
     Scenario("workers hold all connections", "pool-held", "pool", 0.25, 11.5, pool_statistics=True),
     Scenario("workers hold all connections, statistics unknown", "pool-held", "pool", 0.25, 11.5),
     Scenario("PgBouncer exhausted", "pgbouncer-exhausted", "pool", 10, 10, through="pgbouncer", load=_BOUNCED),
+    Scenario("PgBouncer exhausted, one by one", "pgbouncer-exhausted", "pool", 1, 10, through="pgbouncer",
+             load=_BOUNCED, cliff=True),
     Scenario("PgBouncer exhausted, River's pool free", "pgbouncer-exhausted", "pool", 10, 10, through="pgbouncer",
              pool_statistics=True, load=_BOUNCED | {"pool": 60}),
     Scenario("network delay", "network-delay", "network", 0.05, 3, through="proxy"),
     Scenario("network jitter", "jitter", "network", 0.05, 4.5, through="proxy"),
     Scenario("network black hole", "black-hole", "network", 60, 60, through="proxy"),
+    Scenario("network black hole, pool statistics known", "black-hole", "network", 60, 60, through="proxy",
+             pool_statistics=True),
     Scenario("proxy accepts and stalls", "accept-then-stall", "network", 60, 60, through="proxy"),
     Scenario("slow trigger, sleeping", "slow-statement", "execution", 0.1, 11.5),
     Scenario("slow trigger, busy", "slow-trigger", "execution", 0.1, 11.5),
-    Scenario("missing index", "missing-index", "execution", 20_000, 400_000, fails=False),
+    Scenario("slow trigger, at once, pool statistics known", "slow-statement", "execution", 60, 60,
+             pool_statistics=True),
+    Scenario("missing index", "missing-index", "execution", 20_000, 3_000_000, fails=False, settings=_LARGE),
     Scenario("bloat", "bloat", "execution", 20_000, 600_000, fails=False),
     Scenario("synchronous standby gone", "sync-standby", "storage", 60, 60),
     Scenario("synchronous standby slow", "sync-standby", "storage", 0.5, 11.5),
+    Scenario("synchronous standby gone, pool statistics known", "sync-standby", "storage", 60, 60,
+             pool_statistics=True),
     Scenario("synchronous standby gone, River 0.16", "sync-standby", "storage", 60, 60, version="0.16"),
     Scenario("checkpoint storm", "checkpoint-storm", "storage", 1, 20, disk=6_000_000),
 )  # fmt: skip
@@ -106,7 +132,7 @@ class Scene:
 def scene(scenario: Scenario) -> Iterator[Scene]:
     """PostgreSQL, River and the exporter with its least-privilege role, as the scenario wants them."""
     with ExitStack() as parts:
-        postgres = parts.enter_context(Postgres(18, {"max_prepared_transactions": 10}))
+        postgres = parts.enter_context(Postgres(18, {"max_prepared_transactions": 10, **scenario.settings}))
         postgres.create_database(DATABASE)
         prepare(postgres, DATABASE, ROLE, PASSWORD, version=scenario.version)
         if scenario.disk:
@@ -125,6 +151,10 @@ def scene(scenario: Scenario) -> Iterator[Scene]:
             settings["pgbouncer.url"] = pgbouncer.console_url
             settings["pgbouncer.user"] = "postgres"
         load = Load(rate=50, job_seconds=0.25, workers=20, pool=10) | scenario.load
+        if scenario.pool_size_known:
+            own_through = f"{own}?pool_max_conns={load['pool']}"
+            rivers += "?application_name=shop-worker"
+            settings["river.sessions.application_name"] = "^shop-worker$"
         river = parts.enter_context(River(rivers, version=scenario.version, **load))
         pages = [river.metrics_url] if scenario.pool_statistics else []
         exporter = parts.enter_context(

@@ -25,6 +25,7 @@ EXPECTED: dict[str, tuple[str, str, float | None]] = {
     "ddl": ("locks", "pg_terminate_backend", None),
     "vacuum-full": ("locks", "pg_terminate_backend", None),
     "pool-exhausted": ("pool-free", "holds the connections", None),
+    "transactions-leaked": ("pool-free", "holds the connections", None),
     "pool-held": ("pool-free", "holds the connections", None),
     "network-delay": ("network-connect", "way between", 0.3),
     "jitter": ("network-connect", "way between", 2.0),

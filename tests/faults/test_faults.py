@@ -112,7 +112,7 @@ def test_the_completing_statement_waits(
 
 
 @both
-@pytest.mark.parametrize("fault", ["pool-exhausted", "pool-held"])
+@pytest.mark.parametrize("fault", ["pool-exhausted", "transactions-leaked", "pool-held"])
 def test_a_pool_without_connections_shows_no_statement(
     fault: str, database: Database, environment: Environment, worker: River
 ) -> None:

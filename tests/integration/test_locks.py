@@ -46,7 +46,7 @@ def test_rows_locked_by_an_idle_transaction(database: Database) -> None:
         assert 0 <= found.seconds < 10
         assert found.application == "player"
         wait_for(lambda: only(exporter).seconds > 0.3, 5, "the wait to grow")
-        held = exporter.run("budget")
+        held = exporter.run("locks")
         assert held["river_lock_waiters"] == {("public", "JobSetStateIfRunningMany"): 1}
         assert held["river_lock_wait_seconds"]["public", "JobSetStateIfRunningMany", "idle_in_transaction"] > 0.3
 
@@ -192,7 +192,7 @@ def test_a_queue_of_forty_is_looked_at_without_harm(database: Database) -> None:
         ).fetchone()
         assert row is not None
         assert row[0] < 500  # milliseconds, on a busy machine; asked anew at every depth it would be seconds
-        held = exporter.run("budget")
+        held = exporter.run("locks")
         assert held["river_lock_waiters"] == {("public", "JobSetStateIfRunningMany"): 40}
 
 

@@ -211,10 +211,10 @@ def test_a_changed_window_holds_what_is_held_already(database: Database) -> None
     """A reload that shortens it lets the probe's peaks go after the new window."""
     with Exporter(database.exporter_url) as exporter:
         exporter.run("probe")
-        assert exporter.context.peaks
+        assert exporter.context.snapshot._peaks
         changed = load(None, {"DATABASE_URL": database.exporter_url, "RIVER_EXPORTER_WINDOW": "20s"})
         exporter.context.configure(changed)
-        assert {peak.window for peak in exporter.context.peaks} == {20.0}
+        assert {peak.window for _, peak in exporter.context.snapshot._peaks} == {20.0}
         exporter.collector("probe").close()
 
 

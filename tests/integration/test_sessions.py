@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from exporter.config import variable
 from exporter.demo.process import wait_for
 from tests.collecting import Exporter
 from tests.conftest import Database, StartRiver
@@ -12,6 +13,7 @@ from tests.playing import COMPLETE, add_jobs, busy, idle, waits
 
 COMPLETING = "JobSetStateIfRunningMany"
 UPDATE = "UPDATE river_job SET metadata = '{{}}' WHERE id = {}"
+RUNNING = "SELECT 1 FROM river_job WHERE state = 'running' HAVING count(*) >= 5"
 LISTEN = 'LISTEN "public.river_insert"'
 
 
@@ -48,7 +50,7 @@ def test_a_completing_statement_that_waits_is_seen_with_its_wait(database: Datab
         assert watch.sessions.worst.keys() == {"lock"}
         assert watch.sessions.inflight > 0.5
         assert exporter.collector("sessions").pace() == 0.25  # it is looked at more often now
-        assert exporter.run("budget")["river_completer_inflight_seconds"]["public",] > 0.5
+        assert exporter.run("sessions")["river_completer_inflight_seconds"]["public",] > 0.5
 
 
 def test_a_session_is_river_s_once_it_was_seen_running_a_statement_of_river_s(database: Database) -> None:
@@ -107,9 +109,8 @@ def test_the_completer_s_statement_in_somebody_s_transaction_is_not_the_complete
         assert watch.attempts.running() == []
         assert watch.sessions is not None
         assert (watch.sessions.inflight, watch.sessions.waiting) == (0, {pid: "JobCompleteTx"})
-        exporter.run("locks")
+        assert exporter.run("locks")["river_lock_waiters"] == {("public", "JobCompleteTx"): 1}
         held = exporter.run("budget")
-        assert held["river_lock_waiters"] == {("public", "JobCompleteTx"): 1}
         assert held["river_completer_budget_used_ratio"]["public",] == 0
 
 
@@ -138,6 +139,8 @@ def test_a_real_river_is_recognised_and_its_completer_followed(database: Databas
         wait_for(lambda: sum(sessions(exporter).values()) >= 3, 20, "River's sessions to be seen")
         watch = exporter.context.watch("public")
         wait_for(lambda: sessions(exporter) and watch.sessions and watch.sessions.polled, 20, "a fetch to be seen")
+        # five that run: without one whose completion is the completer's, nothing would wait for long
+        wait_for(lambda: superuser.execute(RUNNING).fetchone(), 20, "jobs to run", interval=0.01)
         superuser.autocommit = False
         superuser.execute("LOCK TABLE river_job IN SHARE MODE")  # reading goes on; who writes must wait
 
@@ -155,3 +158,45 @@ def test_a_real_river_is_recognised_and_its_completer_followed(database: Databas
         superuser.rollback()
         wait_for(lambda: sessions(exporter) and watch.attempts.oldest() is None, 10, "the attempt to end")
         assert watch.timeouts == {}
+
+
+@pytest.mark.parametrize("river_version", ["0.51", "0.16"])
+def test_leaked_transactions_fill_a_pool_whose_size_rivers_url_says(database: Database, river: StartRiver) -> None:
+    """Without River's own statistics the server's sessions show what is free, and how long nothing has been."""
+    worker = river(f"{database.superuser_url}?application_name=shop", rate=20, job_seconds=0.05, workers=2, pool=4)
+    settings = {
+        variable("river.url"): f"{database.exporter_url}?pool_max_conns=4",
+        variable("river.sessions.application_name"): "^shop$",
+    }
+    with Exporter(database.exporter_url, **settings) as exporter:
+
+        def free() -> float:
+            return exporter.run("sessions").get("river_pool_free_ratio", {}).get(("sessions",), -1.0)
+
+        wait_for(lambda: free() >= 0.75, 20, "a pool with connections free")
+        worker.leak(2, transaction=True)
+        wait_for(lambda: 0 < free() <= 0.5, 10, "two of four to be gone")
+        said = exporter.context.waits["sessions"](exporter.context.clock())
+        assert said is not None
+        assert said.worst == 0
+        worker.leak(2, transaction=True)
+        wait_for(lambda: free() == 0, 10, "a full pool")
+
+        def waited() -> float:
+            free()
+            budget = exporter.run("budget")
+            assert budget["river_budget_source"]["public", "pool", "sessions"] == 1
+            return budget["river_completer_budget_seconds"]["public", "pool"]
+
+        assert wait_for(lambda: (found := waited()) > 2 and found, 10, "the wait to be said") < 10
+        worker.release()
+        wait_for(lambda: free() > 0, 10, "a connection to be free")
+
+
+def test_the_sessions_of_a_pool_of_unknown_size_say_nothing_of_what_is_free(database: Database) -> None:
+    """Nor does a share appear that nobody could know."""
+    with Exporter(database.exporter_url) as exporter, idle(database, LISTEN):
+        assert sessions(exporter)["idle in transaction"] == 1
+        found = exporter.run("sessions")
+        assert found["river_pool_connections"]["sessions", "acquired"] == 1
+        assert not {"river_pool_free_ratio", "river_pool_max_connections"} & found.keys()

@@ -18,6 +18,7 @@ from exporter.metric import Sample, gauge
 from exporter.snapshot import Snapshot
 
 VALUE = gauge("river_value", "A value", "who")
+PEAK = gauge("river_peak", "Held", "who")
 FOREIGN = gauge("river_foreign", "Not declared")
 
 
@@ -100,6 +101,25 @@ def test_samples_of_a_collector_that_fails_vanish_after_three_intervals(interval
     bench.now = lifetime
     assert bench.values() == []
     assert "last_success_timestamp_seconds" in bench.record()
+
+
+def test_a_peak_outlives_a_collector_that_sees_nothing_until_its_window_ends() -> None:
+    """A fault that blinds the exporter must not hide what was seen just before."""
+    bench = Bench(interval=1.0)
+    peak = bench.snapshot.peak(PEAK, window=60.0)
+
+    def see() -> Iterable[Sample]:
+        peak.see(bench.now, 4.0, "a")
+        return [VALUE.sample(1, "a")]
+
+    bench.does = see
+    bench.runner.run()
+    bench.does = broken(Unreachable("timeout", "gone"))
+    seen = []
+    for bench.now in (9.0, 11.0, 60.0, 61.0):
+        bench.runner.run()
+        seen.append(bench.values())
+    assert seen == [[1, 4.0], [4.0], [4.0], []]
 
 
 def test_a_generator_that_fails_halfway_gives_nothing() -> None:

@@ -66,6 +66,30 @@ def test_dropped_samples_are_gone_at_once() -> None:
     assert snapshot.age("a") is None
 
 
+def test_peaks_are_read_while_they_are_seen() -> None:
+    """Labels come and go in one thread while another one reads."""
+    snapshot = Snapshot(lambda: 0.0)
+    peak, ended = snapshot.peak(VALUE, 60), threading.Event()
+
+    def see() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            peak.see(0, number, str(number % 50))
+            if number % 100 == 0:
+                peak.clear()
+
+    writer = threading.Thread(target=see)
+    writer.start()
+    try:
+        for _ in range(2000):
+            found = values(snapshot)
+            assert len({labels for labels, _ in found}) == len(found) <= 50
+    finally:
+        ended.set()
+        writer.join()
+
+
 def test_a_reader_sees_one_run_and_never_half_of_two() -> None:
     """While a writer replaces the samples as fast as it can."""
     snapshot = Snapshot(lambda: 0.0)

@@ -6,7 +6,7 @@ What each looks like was measured with River 0.16.0 and 0.51.1 on PostgreSQL 13 
 from exporter.demo.faults.base import Environment, Fault
 from exporter.demo.faults.locks import Ddl, LongUpdate, OtherRiver, PreparedTransaction, RowLock, TableLock, VacuumFull
 from exporter.demo.faults.network import AcceptThenStall, BlackHole, Jitter, NetworkDelay, Refuse
-from exporter.demo.faults.pools import PgBouncerExhausted, PoolExhausted, PoolHeld
+from exporter.demo.faults.pools import PgBouncerExhausted, PoolExhausted, PoolHeld, TransactionsLeaked
 from exporter.demo.faults.statements import Bloat, MissingIndex, SlowStatement, SlowTrigger
 from exporter.demo.faults.storage import CheckpointStorm, SyncStandby
 
@@ -19,7 +19,7 @@ FAULTS: dict[str, type[Fault]] = {
         PoolExhausted, PoolHeld, PgBouncerExhausted,
         NetworkDelay, Jitter, BlackHole, AcceptThenStall, Refuse,
         SlowStatement, SlowTrigger, MissingIndex, Bloat,
-        SyncStandby, CheckpointStorm, VacuumFull, OtherRiver,
+        SyncStandby, CheckpointStorm, VacuumFull, OtherRiver, TransactionsLeaked,
     )
 }  # fmt: skip
 """All faults by name."""

@@ -28,6 +28,8 @@ class PoolExhausted(Fault):
     name = "pool-exhausted"
     cause = "pool"
     unit = "connections leaked"
+    in_transaction = False
+    """Whether they are leaked with a transaction open, which PostgreSQL shows as such."""
 
     def default_intensity(self) -> float:
         """Return the pool's size."""
@@ -47,7 +49,14 @@ class PoolExhausted(Fault):
             self.leaked = 0
         missing = int(self.intensity) - self.leaked
         if missing > 0:
-            self.leaked = worker.leak(missing)
+            self.leaked = worker.leak(missing, transaction=self.in_transaction)
+
+
+class TransactionsLeaked(PoolExhausted):
+    """River's pool leaks connections that are in a transaction: a `Tx` that nobody commits or rolls back."""
+
+    name = "transactions-leaked"
+    in_transaction = True
 
 
 class PoolHeld(Fault):
