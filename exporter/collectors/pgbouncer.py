@@ -41,6 +41,7 @@ class PgbouncerCollector(Collector):
         self._address = context.pgbouncer
         self._longest = context.peak(pool.LONGEST)
         self._said: Wait | None = None
+        self._free = pool.Free()
         context.waits[SOURCE] = self.wait
 
     def wanted(self) -> bool:
@@ -122,4 +123,4 @@ class PgbouncerCollector(Collector):
         yield pool.CONNECTIONS.sample(sum(row["sv_login"] for row in rivers), SOURCE, "constructing")
         if most:
             yield pool.MOST.sample(most, SOURCE)
-            yield pool.FREE.sample(max(0.0, 1 - acquired / most), SOURCE)
+            yield pool.FREE.sample(self._free.see(self.context.clock(), max(0.0, 1 - acquired / most)), SOURCE)

@@ -40,6 +40,8 @@ class _Pool:
 
     page: Page
     stalls: Stalls
+    free: pool.Free = field(default_factory=pool.Free)
+    calm: float | None = None
     before: PoolStatistics | None = None
     at: float = 0.0
     moved: float = 0.0
@@ -52,6 +54,7 @@ class _Pool:
         if not statistics.full or happened.succeeded is not False:
             self.moved = now
         self.before, self.at = statistics, now
+        self.calm = self.free.see(now, statistics.free_ratio) if statistics.free_ratio is not None else None
         self.done = happened.waited / happened.waits if happened.waits else 0.0
         self.last = happened
         return happened
@@ -139,15 +142,15 @@ class PgxpoolCollector(Collector):
         return True
 
     def _samples(self, read: list[_Pool]) -> Iterator[Sample]:
-        known = [each.before for each in read if each.before]
-        for source in dict.fromkeys(each.source for each in known):
-            of = [each for each in known if each.source == source]
+        known = [(each.before, each.calm) for each in read if each.before]
+        for source in dict.fromkeys(each.source for each, _ in known):
+            of = [each for each, _ in known if each.source == source]
             for state in ("acquired", "idle", "constructing", "total"):
                 values = [value for each in of if (value := getattr(each, state)) is not None]
                 if values:
                     yield pool.CONNECTIONS.sample(sum(values), source, state)
             yield pool.MOST.sample(sum(each.most or 0 for each in of), source)
-            ratios = [ratio for each in of if (ratio := each.free_ratio) is not None]
+            ratios = [calm for each, calm in known if each.source == source and calm is not None]
             if ratios:
                 yield pool.FREE.sample(min(ratios), source)
         for counted in (self._acquire, self._waits, self._waited, self._canceled):

@@ -107,6 +107,7 @@ class SessionsCollector(DatabaseCollector):
         self._sampled: float | None = None
         self._rivers: dict[tuple[int, float], str] = {}
         self._pools: ServerView | None = None
+        self._free = pool.Free()
         context.waits[SOURCE] = self.wait
 
     def pace(self) -> float:
@@ -150,7 +151,7 @@ class SessionsCollector(DatabaseCollector):
         self._pools = look(map(_connection, rows), most) if most and not self.context.behind_pooler() else None
         if most and self._pools:
             yield pool.MOST.sample(most * self._pools.processes, SOURCE)
-            yield pool.FREE.sample(self._pools.free_ratio, SOURCE)
+            yield pool.FREE.sample(self._free.see(self.context.clock(), self._pools.free_ratio), SOURCE)
 
     def _by_schema(self, rows: list[_Row]) -> dict[str, list[tuple[_Row, Statement]]]:
         """River's sessions by schema: those seen running a statement of its, and those the configuration names."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -61,11 +63,19 @@ def test_metrics_exist(guide: str) -> None:
     assert {name for name in names if name not in known and not name.startswith("river_job_")} == set()
 
 
+def paths(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The dotted names of all values that are no mappings."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from paths(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
 def test_configuration_shown_has_only_known_keys(guide: str) -> None:
     """Blocks of YAML are parts of a configuration file."""
     for block in re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL):
-        for section, values in yaml.safe_load(block).items():
-            assert {f"{section}.{name}" for name in values} <= set(keys())
+        assert set(paths(yaml.safe_load(block))) <= set(keys())
 
 
 def test_checks_named_in_guides_exist(guide: str) -> None:
