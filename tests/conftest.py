@@ -13,6 +13,7 @@ from exporter.demo.exporter import Exporter, Options
 from exporter.demo.postgres import Postgres
 from exporter.demo.prepare import prepare
 from exporter.demo.river import Load, River, Version
+from tests.pages import Handler, Serve, Server
 
 ROLE = "river_exporter"
 PASSWORD = "p@ss:w/o%rd"  # the signs that break a careless URL
@@ -118,3 +119,17 @@ def exporter(database: Database) -> Iterator[StartExporter]:
             return processes.enter_context(Exporter(database.exporter_url, **options))
 
         yield start
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Yield a function that starts servers of pages, which end with the test."""
+    started: list[Server] = []
+
+    def start(handler: Handler) -> Server:
+        started.append(Server(handler))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()

@@ -17,6 +17,7 @@ from exporter.collector import Collector
 from exporter.context import Context
 from exporter.errors import ExporterError
 from exporter.log import RepeatLimit
+from exporter.masking import mask
 from exporter.metric import Counter, Sample, Summary
 from exporter.page import Page, PageError
 from exporter.poolstats import PoolChange, PoolStatistics, change, parse
@@ -124,7 +125,7 @@ class PgxpoolCollector(Collector):
         try:
             statistics = parse(each.page.finish(ends))
             if statistics is None:
-                raise PageError("no pool statistics on the page; see docs/pool-statistics.md")
+                raise PageError(f"{mask(each.page.url)}: none on the page; see docs/pool-statistics.md")
         except (ExporterError, ValueError) as error:
             self._said.kv(log, logging.WARNING, "no pool statistics", key=each.page.url, error=str(error))
             return False

@@ -1,0 +1,86 @@
+"""River's pool statistics through the whole exporter: a page that misbehaves costs its own source and nothing else."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import socket
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from exporter.collectors.pgxpool import DEADLINE
+from exporter.config import variable
+from exporter.demo.process import free_port
+from exporter.page import PageError
+from tests.collecting import Exporter
+from tests.conftest import Database
+from tests.pages import Handler, Serve, answer, trickle
+
+STATISTICS = b"""\
+pgxpool_max_conns 10
+pgxpool_acquired_conns 4
+pgxpool_idle_conns 2
+pgxpool_total_conns 6
+pgxpool_acquire_count 100
+pgxpool_acquire_duration_ns 1e9
+pgxpool_empty_acquire 3
+pgxpool_canceled_acquire_count 0
+"""
+
+
+def flood(client: socket.socket) -> None:
+    """Send a hundred megabytes."""
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
+    for _ in range(1600):
+        client.sendall(b"x" * 65536)
+
+
+BAD: Mapping[str, Handler | None] = {
+    "dead": None,
+    "trickling": trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x", 0.2),
+    "500": answer(b"", "500 Internal Server Error"),
+    "HTML": answer(b"<!doctype html><title>Sign in</title>", Content_Type="text/html"),
+    "100 MB": flood,
+    "gzip bomb": answer(gzip.compress(b"x" * 50_000_000), Content_Encoding="gzip"),
+}
+
+
+@pytest.fixture(params=BAD)
+def bad(request: pytest.FixtureRequest, serve: Serve) -> str:
+    """Return the address of each page that misbehaves."""
+    handler = BAD[request.param]
+    return f"http://127.0.0.1:{free_port()}/metrics" if handler is None else serve(handler).url
+
+
+def sources(exporter: Exporter) -> dict[str, str]:
+    """Who speaks for each cause, by a tick of the budget."""
+    exporter.run("sessions")
+    return {cause: source for _, cause, source in exporter.run("budget")["river_budget_source"]}
+
+
+def test_a_bad_page_drops_out(database: Database, bad: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Within its deadline, with a reason in the log, and the pool has another source or none."""
+    with Exporter(database.exporter_url, **{variable("river.metrics_urls"): bad}) as exporter:
+        began = time.monotonic()
+        with caplog.at_level(logging.WARNING), pytest.raises(PageError):
+            exporter.run("pgxpool")
+        assert time.monotonic() - began < DEADLINE + 1
+        (said,) = [record for record in caplog.records if record.getMessage() == "no pool statistics"]
+        assert said.__dict__["fields"]["error"].startswith(f"{bad}: ")
+        found = sources(exporter)
+    assert found.get("pool") != "pgxpool"
+    assert found["lock"] == found["execution"] == found["storage"] == "sessions"
+
+
+def test_a_bad_page_costs_a_good_one_nothing(database: Database, bad: str, serve: Serve) -> None:
+    """The good one's numbers are read in the same time, and it speaks for the pool."""
+    good = serve(answer(STATISTICS)).url
+    with Exporter(database.exporter_url, **{variable("river.metrics_urls"): f"{bad},{good}"}) as exporter:
+        began = time.monotonic()
+        found = exporter.run("pgxpool")
+        assert time.monotonic() - began < DEADLINE + 1
+        assert found["river_pool_free_ratio"] == {("pgxpool",): 0.6}
+        assert found["river_pool_max_connections"] == {("pgxpool",): 10}
+        assert sources(exporter)["pool"] == "pgxpool"
