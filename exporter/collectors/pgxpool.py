@@ -122,13 +122,15 @@ class PgxpoolCollector(Collector):
         self._pools = {url: self._pools.get(url) or _Pool(Page(url, DEADLINE), Stalls(timeout)) for url in urls}
 
     def _read(self, each: _Pool, ends: float) -> bool:
+        address = mask(each.page.url)
         try:
             statistics = parse(each.page.finish(ends))
-            if statistics is None:
-                raise PageError(f"{mask(each.page.url)}: none on the page; see docs/pool-statistics.md")
-        except (ExporterError, ValueError) as error:
-            self._said.kv(log, logging.WARNING, "no pool statistics", key=each.page.url, error=str(error))
-            return False
+        except ExporterError as error:
+            return self._drop(each, str(error))
+        except ValueError as error:
+            return self._drop(each, f"{address}: {error}")
+        if statistics is None:
+            return self._drop(each, f"{address}: no pool statistics on the page; see docs/pool-statistics.md")
         self._said.forget(each.page.url)
         happened = each.take(time.monotonic(), statistics)
         source = statistics.source
@@ -141,6 +143,10 @@ class PgxpoolCollector(Collector):
         if ended and (schema := self.context.target.default):
             self.context.watch(schema).time_out("pool", ended, each.at)
         return True
+
+    def _drop(self, each: _Pool, reason: str) -> bool:
+        self._said.kv(log, logging.WARNING, "no pool statistics", key=each.page.url, error=reason)
+        return False
 
     def _samples(self, read: list[_Pool]) -> Iterator[Sample]:
         known = [(each.before, each.calm) for each in read if each.before]

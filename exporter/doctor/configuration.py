@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from exporter.address import APPLICATION
 from exporter.config import Config
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
+from exporter.election import LOCK_CLASS
 from exporter.river.facts import HOT_OPERATION_TIMEOUT
 from exporter.words import seconds
 
@@ -21,13 +24,41 @@ COLLECTORS = Check(
     "Whether the exporter's collectors ran well while doctor looked; one that failed is a warning.",
     "a collector that fails shows nothing",
 )
-CHECKS = (CONFIGURATION, COLLECTORS)
+ELECTED = Check(
+    "exporter-elected",
+    "Which exporter speaks for each River, by the advisory lock that it holds; a session that holds it and has not "
+    "asked anything for more than 10 s, or is no exporter's, is a warning, and none at all is a note.",
+    "locks, statements, queues and lag are measured by that one only",
+)
+CHECKS = (CONFIGURATION, COLLECTORS, ELECTED)
+
+SILENT = 10.0
+"""Seconds after which a session that should ask each second is nobody's any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who holds a schema's lock; `connected` and `silent` in seconds, and None like `pid` where nobody does."""
+
+    schema: str
+    pid: int | None
+    application: str
+    address: str
+    connected: float | None
+    silent: float | None
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """All checks of this group."""
+    """The checks of this group that ask no database."""
     yield from judge(patient.config)
     yield judge_collectors(patient.failures, patient.watched)
+
+
+def elected(patient: Patient) -> Iterator[tuple[str, Finding]]:
+    """Who speaks for each River."""
+    parameters = {"schemas": list(patient.schemas), "class": LOCK_CLASS}
+    for speaker in patient.needed().rows(Speaker, "configuration_election", parameters):
+        yield speaker.schema, judge_speaker(speaker)
 
 
 def judge(config: Config) -> Iterator[Finding]:
@@ -65,3 +96,24 @@ def judge_collectors(failures: Mapping[str, str], watched: float) -> Finding:
         *(f"{name}: {reason}" for name, reason in sorted(failures.items())),
         remedy="see connection, rights and locks; a table that is locked cannot be read",
     )
+
+
+def judge_speaker(speaker: Speaker) -> Finding:
+    """Whether the one who holds the lock is an exporter that is alive."""
+    if speaker.pid is None:
+        return ELECTED.note(
+            "no exporter speaks for this River: nobody holds its lock",
+            remedy="does one run? Its database.url must lead to PostgreSQL itself: a pooler in transaction mode keeps "
+            "no lock",
+        )
+    who = f"{speaker.application or 'a session without a name'} at {speaker.address}, pid {speaker.pid}"
+    since = f"connected for {seconds(speaker.connected or 0.0)}"
+    remedy = f"SELECT pg_terminate_backend({speaker.pid});  -- another exporter takes over within seconds"
+    if speaker.application != APPLICATION:
+        return ELECTED.warning(f"the lock is held by {who}, which is no exporter", since, remedy=remedy)
+    if speaker.silent is not None and speaker.silent > SILENT:
+        return ELECTED.warning(
+            f"the exporter that holds the lock has not asked anything for {seconds(speaker.silent)}", who, since,
+            remedy=remedy,
+        )  # fmt: skip
+    return ELECTED.ok(f"{who}, speaks for this River, {since}")

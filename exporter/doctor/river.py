@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
@@ -44,7 +44,15 @@ PAUSED = Check(
     "Queues that are paused: a note.",
     "a queue that was paused in an incident and forgotten looks like a standstill",
 )
-CHECKS = (VERSION, LEADER, STUCK, BACKLOG, MAINTENANCE, PAUSED)
+AGE = Check(
+    "queue-age",
+    "How long the oldest available job of each queue that is not paused has waited: from 5 min on a warning.",
+    "where completions stall, workers are held up too, and queues age; else more comes than workers take",
+)
+CHECKS = (VERSION, LEADER, STUCK, BACKLOG, MAINTENANCE, PAUSED, AGE)
+
+AGED = 300.0
+"""Seconds from which RiverQueueAgeing speaks."""
 
 
 def examine(patient: Patient) -> Iterator[tuple[str, Finding]]:
@@ -88,6 +96,8 @@ def judge(values: Values, schema: str) -> Iterator[Finding]:
         )
     else:
         yield PAUSED.ok("no queue is paused")
+    if oldest := values.all("river_queue_oldest_available_seconds", schema=schema):
+        yield judge_age(values, schema, {labels["queue"]: age for labels, age in oldest})
 
 
 def judge_version(migration: int) -> Finding:
@@ -126,6 +136,30 @@ def judge_stuck(reasons: dict[str, float]) -> Finding:
         f"{count(jobs, 'job')} marked running that nobody seems to work on", *evidence,
         remedy="River's rescuer takes them after an hour; look into the log of the worker that had them",
     )  # fmt: skip
+
+
+def judge_age(values: Values, schema: str, oldest: Mapping[str, float]) -> Finding:
+    """Whether queues keep up; `oldest` is how long each one's oldest available job has waited, in seconds."""
+
+    def jobs(queue: str, state: str) -> float:
+        return values.total("river_jobs", schema=schema, queue=queue, state=state)
+
+    def paused(queue: str) -> bool:
+        return values.total("river_queue_paused_seconds", schema=schema, queue=queue) > 0
+
+    aged = sorted((queue for queue, age in oldest.items() if age >= AGED and not paused(queue)), key=oldest.__getitem__)
+    if not aged:
+        return AGE.ok(f"the oldest available job has waited {seconds(max(oldest.values()))}")
+    return AGE.warning(
+        f"{count(len(aged), 'queue')} with jobs that have waited for {seconds(AGED)} or longer",
+        *(
+            f"{queue}: {seconds(oldest[queue])}, {count(jobs(queue, 'available'), 'job')} available, "
+            f"{jobs(queue, 'running'):,.0f} running"
+            for queue in reversed(aged)
+        ),
+        remedy="none running: no client works that queue; else more comes than its workers take: see budget first, "
+        "then add workers",
+    )
 
 
 def _maintenance(late: dict[str, float]) -> Iterator[Finding]:

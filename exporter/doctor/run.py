@@ -123,6 +123,8 @@ def examine(
             findings += _group(alerts, lambda: alerts.examine(url))
         return findings
     finally:
+        for lease in context.leases.values():
+            lease.give_up()
         context.database.close()
 
 
@@ -152,9 +154,9 @@ def _look(patient: Patient, say: Callable[[str], None]) -> Iterator[Finding]:
         with context.leases["database"].session() as session:
             patient.session = session.of(FOLDER)
             before = {name: _quietly(look) for name, look in _looks(patient).items()}
+        patient.session = None
     say(f"watching River for {WATCH:.0f} s")
     watch(patient, WATCH)
-    patient.session = None
     say("trying River's address")
     tried = list(_group(network, lambda: network.examine(patient)))
     if context.database.reason == "" and context.target.schemas:
@@ -163,7 +165,7 @@ def _look(patient: Patient, say: Callable[[str], None]) -> Iterator[Finding]:
     elif context.target.schemas or context.database.reason:
         yield from _group(pool, lambda: pool.examine(patient))
     yield from tried
-    yield from _group(configuration, lambda: configuration.examine(patient))
+    yield from _group(configuration, lambda: _own(patient))
 
 
 def _looks(patient: Patient) -> dict[str, Callable[[], Any]]:
@@ -190,10 +192,20 @@ def _inside(patient: Patient, before: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _group(group, lambda look=look: _in_session(patient, look))  # type: ignore[misc]
 
 
+def _own(patient: Patient) -> Iterator[Finding | tuple[str | None, Finding]]:
+    """The exporter's own: its configuration, and who speaks."""
+    yield from configuration.examine(patient)
+    if patient.context.database.reason == "" and patient.schemas:
+        yield from _in_session(patient, lambda: configuration.elected(patient))
+
+
 def _in_session(patient: Patient, look: Callable[[], Found]) -> Iterator[Finding | tuple[str | None, Finding]]:
     with patient.context.leases["database"].session() as session:
         patient.session = session.of(FOLDER)
-        yield from look()
+        try:
+            yield from look()
+        finally:
+            patient.session = None
 
 
 def _group(group: ModuleType, look: Callable[[], Found]) -> Iterator[Finding]:

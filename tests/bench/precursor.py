@@ -18,7 +18,7 @@ from pathlib import Path
 from exporter.demo.cache import say
 from exporter.demo.exporter import Metrics
 from exporter.demo.faults import FAULTS
-from tests.bench.chain import RESOLVE_PATIENCE, Chain
+from tests.bench.chain import AFTERWARDS, RESOLVE_PATIENCE, Chain
 from tests.bench.report import write
 from tests.bench.scenarios import SCENARIOS, Scenario, Scene, scene
 
@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _minutes(chosen: Sequence[Scenario], options: argparse.Namespace) -> float:
-    resolve = RESOLVES if options.alerts else 0.0
+    resolve = RESOLVES + AFTERWARDS if options.alerts else 0.0
     seconds = sum(HEALTHY_SECONDS + 15 + resolve + (40 if each.sudden else each.seconds) for each in chosen)
     return float(seconds / 60 / options.jobs)
 

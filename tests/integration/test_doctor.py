@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from exporter.demo.prometheus import Prometheus
 from exporter.demo.river import River
 from exporter.doctor.finding import Finding
 from exporter.doctor.run import Options, examine
-from tests.conftest import PASSWORD, ROLE, Database, StartRiver
+from tests.conftest import PASSWORD, ROLE, Database, StartExporter, StartRiver
 
 LONGEST = 30.0
 """Seconds an examination may take."""
@@ -251,3 +252,33 @@ def test_address_that_is_no_prometheus_is_told(database: Database) -> None:
     findings = found(configuration(database.exporter_url), Options(prometheus="http://127.0.0.1:1"))
     assert findings["alerts"].status == "problem"
     assert "--prometheus" in findings["alerts"].remedy
+
+
+def test_the_exporter_that_speaks_is_known_also_when_it_has_stopped_asking(
+    database: Database, exporter: StartExporter
+) -> None:
+    """One that is frozen keeps its session, and with it the lock: nobody else can speak."""
+    environment = configuration(database.exporter_url)
+    assert found(environment)["exporter-elected"].status == "note"
+    started = exporter()
+    wait_for(lambda: started.metrics().total("river_exporter_is_leader"), 20, "the exporter to be elected")
+    speaks = found(environment)["exporter-elected"]
+    assert (speaks.status, speaks.schema) == ("ok", "public")
+    started.server.pause()
+    time.sleep(4)  # the examination itself takes more than the rest of the ten seconds
+    silent = found(environment)["exporter-elected"]
+    started.server.resume()
+    assert silent.status == "warning"
+    assert "has not asked anything" in silent.summary
+
+
+def test_a_queue_that_nobody_works_ages(database: Database, worker: River) -> None:
+    """A queue whose name no worker knows."""
+    with database.connect() as connection:
+        connection.execute(
+            "INSERT INTO river_job (queue, kind, max_attempts, args, scheduled_at)"
+            " VALUES ('mial', 'k', 1, '{}', now() - interval '10 minutes')"
+        )
+    aged = found(configuration(database.exporter_url, worker))["queue-age"]
+    assert aged.status == "warning"
+    assert re.fullmatch(r"mial: 10(\.\d)? min, 1 job available, 0 running", aged.evidence[0])

@@ -64,7 +64,7 @@ def test_a_bad_page_drops_out(database: Database, bad: str, caplog: pytest.LogCa
     """Within its deadline, with a reason in the log, and the pool has another source or none."""
     with Exporter(database.exporter_url, **{variable("river.metrics_urls"): bad}) as exporter:
         began = time.monotonic()
-        with caplog.at_level(logging.WARNING), pytest.raises(PageError):
+        with caplog.at_level(logging.WARNING, logger="exporter"), pytest.raises(PageError):
             exporter.run("pgxpool")
         assert time.monotonic() - began < DEADLINE + 1
         (said,) = [record for record in caplog.records if record.getMessage() == "no pool statistics"]

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from exporter.budget import Verdict
+from exporter.collectors.jobs import JOBS, OLDEST
+from exporter.collectors.river import PAUSED
 from exporter.config import load
 from exporter.context import Target
 from exporter.doctor import (
@@ -344,6 +346,40 @@ def test_leader_stuck_jobs_and_late_maintenance_are_judged() -> None:
     ]
     assert river.judge_stuck({"client_gone": 3, "too_long": 0}).evidence == ("client gone: 3",)
     assert river.judge_stuck({"client_gone": 0}).status == "ok"
+
+
+def test_queues_that_age_are_named_oldest_first_unless_they_are_paused() -> None:
+    """With who works them: without a running job it is nobody."""
+    samples = [
+        *(OLDEST.sample(age, "public", queue) for queue, age in (("a", 301), ("b", 900), ("c", 2000), ("d", 299))),
+        JOBS.sample(5, "public", "a", "available"),
+        JOBS.sample(2, "public", "a", "running"),
+        JOBS.sample(1, "public", "b", "available"),
+        PAUSED.sample(30, "public", "c"),
+    ]
+    (found,) = [each for each in river.judge(Values(samples), "public") if each.check == "queue-age"]
+    assert found.status == "warning"
+    assert found.evidence == ("b: 15 min, 1 job available, 0 running", "a: 5.02 min, 5 jobs available, 2 running")
+    fine = river.judge_age(Values([]), "public", {"a": 12.0})
+    assert (fine.status, fine.summary) == ("ok", "the oldest available job has waited 12 s")
+
+
+@pytest.mark.parametrize(
+    ("pid", "application", "silent", "status", "words"),
+    [
+        (None, "", None, "note", "no exporter speaks"),
+        (7, "river-exporter", 0.4, "ok", "river-exporter at 10.0.0.1, pid 7, speaks"),
+        (7, "river-exporter", None, "ok", "speaks"),  # without the right to see it
+        (7, "river-exporter", 61.0, "warning", "has not asked anything for 61 s"),
+        (7, "psql", 0.4, "warning", "which is no exporter"),
+    ],
+)
+def test_who_speaks_is_told(pid: int | None, application: str, silent: float | None, status: str, words: str) -> None:
+    """And how to end a session that holds the lock for nobody."""
+    speaker = configuration.Speaker("public", pid, application, "10.0.0.1", 120.0 if pid else None, silent)
+    found = configuration.judge_speaker(speaker)
+    assert (found.status, words in found.summary) == (status, True)
+    assert ("pg_terminate_backend(7)" in found.remedy) == (status == "warning")
 
 
 def test_what_is_not_known_of_river_is_left_out() -> None:
