@@ -196,8 +196,8 @@ def _timeouts() -> model.Panel:
     stalls = river("river_completer_stalls_total")
     return plot(
         "Timeouts and near misses",
-        "Attempts that ended at the deadline, by the cause that led, and those that passed the critical threshold, in "
-        "each step of the picture.",
+        "Attempts that ended at the deadline, by the cause that led, and those that were far over the critical "
+        "threshold, in each step of the picture.",
         Query(total(f"increase({stalls}[$__rate_interval])"), "over critical"),
         Query(total(f"increase({TIMEOUTS}[$__rate_interval])", "cause"), "{{cause}}"),
         unit=style.COUNT,

@@ -30,13 +30,19 @@ STALL = gauge(
     "schema",
 )
 STALLS = counter(
-    "river_completer_stalls_total", "Times that an attempt passed the critical threshold, one after the other", "schema"
+    "river_completer_stalls_total",
+    "Attempts that used up the critical threshold and a quarter of what was left, one after the other",
+    "schema",
 )
 TIMEOUTS = counter(
     "river_completer_timeouts_total", "Attempts seen to end at the deadline, by the cause that led", "schema", "cause"
 )
 FRESH = 3.0
 """Seconds after which a sample no longer says what is so now."""
+
+BEYOND = 0.25
+"""Share of the time between the critical threshold and the timeout: an attempt that is past it counts as a stall. One
+that is over the threshold by a little heals as often as not."""
 
 HEALTHY = 1.0
 """A network whose answers take less, in seconds, does not explain a silence."""
@@ -156,7 +162,8 @@ class BudgetCollector(Collector):
 
     def _count(self, watch: Watch, verdict: Verdict, now: float) -> None:
         schema = watch.schema
-        limit = self.context.config.thresholds.critical * watch.budget.timeout
+        critical = self.context.config.thresholds.critical
+        limit = (critical + BEYOND * max(0.0, 1 - critical)) * watch.budget.timeout
         self._stalls.add(0, schema)
         if verdict.stall is not None and verdict.stall < limit:
             self._stalled.pop(schema, None)

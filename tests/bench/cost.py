@@ -312,7 +312,7 @@ def with_pool_statistics(parts: Bench) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns 0 when every limit is kept."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rows", type=int, default=2_000_000, help="finished jobs at most (default %(default)s)")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="finished jobs at most (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=2.0, help="at rest (default %(default)s; 10 for the record)")
     parser.add_argument("--no-peer", action="store_true", help="without postgres_exporter")
     parser.add_argument("--prefer", action="store_true", help="before others on the processor (root, cgroup v1)")
