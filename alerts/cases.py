@@ -159,7 +159,12 @@ def render(source: Source) -> str:
         "# alerts/scenarios.yaml by `make generate`; alerts/cases.py tells how a case is walked through.\n"
     )
     body = yaml.dump(
-        {"rule_files": ["alerts.yaml"], "evaluation_interval": f"{STEP}s", "tests": tests},
+        {
+            "rule_files": ["alerts.yaml"],
+            "evaluation_interval": f"{STEP}s",
+            "group_eval_order": [group.name for group in source.groups],  # else any: what is recorded may come late
+            "tests": tests,
+        },
         Dumper=_Dumper,
         sort_keys=False,
         width=116,
