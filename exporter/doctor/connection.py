@@ -47,11 +47,13 @@ _ADVICE = {
 
 def unreachable(patient: Patient, error: Unreachable) -> Finding:
     """The finding when there is no contact."""
+    advice = _ADVICE.get(error.reason, _ADVICE["other"])
+    if "unsupported startup parameter" in str(error):  # PgBouncer's words
+        advice = "database.url leads to PgBouncer: give it PostgreSQL's own address, and keep river.url as River has it"
     return CONNECTION.problem(
         f"no contact with the database: {error.reason}",
         str(error),
-        remedy=_ADVICE.get(error.reason, _ADVICE["other"])
-        + f"; it took at most {seconds(patient.context.database.deadline)}",
+        remedy=f"{advice}; it took at most {seconds(patient.context.database.deadline)}",
     )
 
 

@@ -13,6 +13,7 @@ from exporter.collectors.jobs import JOBS, OLDEST
 from exporter.collectors.river import PAUSED
 from exporter.config import load
 from exporter.context import Target
+from exporter.database import Unreachable
 from exporter.doctor import (
     alerts,
     completer,
@@ -346,6 +347,15 @@ def test_leader_stuck_jobs_and_late_maintenance_are_judged() -> None:
     ]
     assert river.judge_stuck({"client_gone": 3, "too_long": 0}).evidence == ("client gone: 3",)
     assert river.judge_stuck({"client_gone": 0}).status == "ok"
+
+
+def test_a_pooler_in_the_databases_place_is_known_by_its_words() -> None:
+    """What the exporter needs there is PostgreSQL itself."""
+    words = "connection failed: FATAL:  unsupported startup parameter: options"
+    found = connection.unreachable(patient(), Unreachable("other", words))
+    assert found.status == "problem"
+    assert "database.url leads to PgBouncer" in found.remedy
+    assert "PgBouncer" not in connection.unreachable(patient(), Unreachable("other", "no idea")).remedy
 
 
 def test_queues_that_age_are_named_oldest_first_unless_they_are_paused() -> None:
