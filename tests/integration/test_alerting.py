@@ -67,15 +67,15 @@ def test_alertmanager_accepts_the_configuration() -> None:
 def test_each_severity_goes_to_its_receiver(severity: str, receiver: str) -> None:
     """Every alert is routed by what it asks for."""
     alerts = [
-        rule["alert"]
+        (rule["alert"], rule["labels"]["stage"])
         for group in yaml.safe_load((CONFIG / "alerts.yaml").read_text())["groups"]
         for rule in group["rules"]
         if rule.get("labels", {}).get("severity") == severity
     ]
     assert alerts
     route = (amtool(), "config", "routes", "test", "--config.file=alertmanager.yaml", f"--verify.receivers={receiver}")
-    for alert in dict.fromkeys(alerts):
-        succeed(*route, f"alertname={alert}", f"severity={severity}", "namespace=shop")
+    for alert, stage in dict.fromkeys(alerts):
+        succeed(*route, f"alertname={alert}", f"severity={severity}", f"stage={stage}", "namespace=shop")
 
 
 # --- the chain
@@ -263,16 +263,13 @@ def test_a_precursor_alone_is_told_in_the_channel_and_wakes_nobody(chain: Chain)
 
 def test_an_address_that_refuses_is_one_page_that_an_unreachable_database_adds_nothing_to(chain: Chain) -> None:
     """The reason is in the text; the database and a precursor, which fire as well, are muted."""
-    chain.exporter.say({
-        'river_probe_failures_total{reason="refused"}': 40.0,
-        'river_up{reason=""}': 0.0,
-        'river_pool_free_ratio{source="pgxpool"}': 0.1,
-    })  # fmt: skip
+    chain.exporter.say({'river_probe_failures_total{reason="refused"}': 40.0, 'river_up{reason=""}': 0.0})
     (page,) = wait_for(lambda: chain.told("pager", "firing"), 20, "the page", interval=0.1)
     (alert,) = page.alerts
     assert alert["labels"] == {"alertname": "RiverAddressRefused", "severity": "critical", "stage": "symptom"}
     assert alert["annotations"]["summary"].endswith("Reason: refused")
     assert alert["annotations"]["description"].endswith("The database itself does not answer either.")
+    chain.exporter.say({'river_pool_free_ratio{source="pgxpool"}': 0.1})
     for name, severity in (("RiverDatabaseUnreachable", "critical"), ("RiverPoolNearlyExhausted", "warning")):
         wait_for(lambda: chain.state(name, severity) == "firing", 30, f"{name} to fire", interval=0.2)  # noqa: B023
     steadily(lambda: len(chain.receiver.notifications) == 1, 6)
