@@ -55,9 +55,7 @@ class BudgetCollector(Collector):
     interval = 0.5
     lane = "budget"
     elected = False
-    metrics = (
-        TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, SOURCE, STALL, STALLS, TIMEOUTS,
-    )  # fmt: skip
+    metrics = (TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, SOURCE, STALL, STALLS, TIMEOUTS)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
