@@ -51,10 +51,12 @@ def test_a_server_that_is_halted(own: Database) -> None:
             assert slowest < 1  # on a busy machine; the benchmark says how fast it is
             assert requests.get(f"{exporter.url}/-/healthy", timeout=5).ok
             wait_for(lambda: total("river_sessions") is None, 30, "what is not known any more to vanish")
-            # the peak outlives the blindness, within its window
+            # the peaks outlive the blindness, within their window
             assert (total("river_completer_budget_used_ratio") or 0.0) >= peak / 10  # the hang itself is worse by now
             assert (total("river_lock_wait_seconds", blocker="idle_in_transaction") or 0.0) > 1
             assert total("river_completer_stall_seconds") != 0.0
+            assert total("river_workers_running") is not None
+            assert total("river_probe_phase_seconds") is not None
         finally:
             own.server.resume()
         wait_for(lambda: total("river_up", reason="") == 1, 30, "contact again", exporter.server)
