@@ -60,4 +60,4 @@ def look(connections: Iterable[Connection], most: int) -> ServerView | None:
     }
     fullest = max(len(ages) for ages in held.values())
     stalled = max((min(ages) for ages in held.values() if len(ages) == most), default=0.0)
-    return ServerView(len(pools), 1 - fullest / most, stalled)
+    return ServerView(len(pools), (most - fullest) / most, stalled)

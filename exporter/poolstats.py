@@ -86,7 +86,7 @@ class PoolStatistics:
         """The share of the connections that may be open and is not in use; None where the most is not limited."""
         if not self.most or self.acquired is None:
             return None
-        return max(0.0, 1 - self.acquired / self.most)
+        return max(0.0, (self.most - self.acquired) / self.most)
 
 
 def parse(text: str) -> PoolStatistics | None:

@@ -123,4 +123,4 @@ class PgbouncerCollector(Collector):
         yield pool.CONNECTIONS.sample(sum(row["sv_login"] for row in rivers), SOURCE, "constructing")
         if most:
             yield pool.MOST.sample(most, SOURCE)
-            yield pool.FREE.sample(self._free.see(self.context.clock(), max(0.0, 1 - acquired / most)), SOURCE)
+            yield pool.FREE.sample(self._free.see(self.context.clock(), max(0.0, (most - acquired) / most)), SOURCE)

@@ -33,3 +33,10 @@ def sessions(process: tuple[str, str, str], *held: float | None) -> list[Connect
 def test_the_fullest_pool_speaks(connections: list[Connection], expected: ServerView | None) -> None:
     """Of four connections each; idle ones outside a transaction count as free."""
     assert look(connections, 4) == expected
+
+
+def test_a_share_is_the_number_that_people_write() -> None:
+    """`<= 0.3` of an alert holds with three of ten free."""
+    found = look(sessions(ONE, *[1.0] * 7), 10)
+    assert found is not None
+    assert found.free_ratio == 0.3
