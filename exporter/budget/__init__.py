@@ -6,5 +6,6 @@ Nothing here knows a database, a clock or HTTP: samplers hand in what they saw w
 from exporter.budget.attempts import Attempts, SessionRow, TimedOut
 from exporter.budget.causes import CAUSES, cause_of
 from exporter.budget.model import Budget, Verdict, Wait
+from exporter.budget.standstill import Standstill
 
-__all__ = ["CAUSES", "Attempts", "Budget", "SessionRow", "TimedOut", "Verdict", "Wait", "cause_of"]
+__all__ = ["CAUSES", "Attempts", "Budget", "SessionRow", "Standstill", "TimedOut", "Verdict", "Wait", "cause_of"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from exporter.budget import CAUSES, Verdict, Wait
+from exporter.budget import CAUSES, Standstill, Verdict, Wait
 from exporter.collector import Collector
 from exporter.context import Context
 from exporter.metric import Counter, Sample, counter, gauge
@@ -31,7 +31,7 @@ STALL = gauge(
 )
 STALLS = counter(
     "river_completer_stalls_total",
-    "Attempts that used up the critical threshold and a quarter of what was left, one after the other",
+    "Attempts far over the critical threshold, or over it right after another one",
     "schema",
 )
 TIMEOUTS = counter(
@@ -39,10 +39,6 @@ TIMEOUTS = counter(
 )
 FRESH = 3.0
 """Seconds after which a sample no longer says what is so now."""
-
-BEYOND = 0.25
-"""Share of the time between the critical threshold and the timeout: an attempt that is past it counts as a stall. One
-that is over the threshold by a little heals as often as not."""
 
 HEALTHY = 1.0
 """A network whose answers take less, in seconds, does not explain a silence."""
@@ -61,7 +57,7 @@ class BudgetCollector(Collector):
         super().__init__(context)
         self._stalls, self._timeouts = Counter(STALLS), Counter(TIMEOUTS)
         self._counted: dict[tuple[str, str], int] = {}
-        self._stalled: dict[str, float] = {}
+        self._standstills: dict[str, Standstill] = {}
         self._unwell = float("-inf")
         self._led: frozenset[str] = frozenset()
 
@@ -160,15 +156,10 @@ class BudgetCollector(Collector):
 
     def _count(self, watch: Watch, verdict: Verdict, now: float) -> None:
         schema = watch.schema
-        critical = self.context.config.thresholds.critical
-        limit = (critical + BEYOND * max(0.0, 1 - critical)) * watch.budget.timeout
-        self._stalls.add(0, schema)
-        if verdict.stall is not None and verdict.stall < limit:
-            self._stalled.pop(schema, None)
-        elif verdict.stall is not None and now - self._stalled.get(schema, float("-inf")) >= watch.budget.timeout:
-            # an attempt ends within its timeout: whatever stalls for longer is the next one
-            self._stalls.add(1, schema)
-            self._stalled[schema] = now
+        timeout = watch.budget.timeout
+        critical = self.context.config.thresholds.critical * timeout
+        standstill = self._standstills.setdefault(schema, Standstill())
+        self._stalls.add(standstill.see(now, verdict.stall, critical, timeout), schema)
         for cause in CAUSES:
             ended = watch.timeouts.get(cause, 0)
             self._timeouts.add(ended - self._counted.get((schema, cause), 0), schema, cause)
