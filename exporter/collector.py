@@ -22,6 +22,9 @@ log = logging.getLogger("exporter.collector")
 Lane = Literal["sampler", "database", "probe", "pgxpool", "pgbouncer", "budget"]
 """A lane is a thread with what it may block on: a session, River's address, an HTTP server. It runs one at a time."""
 
+MOST_REST = 16
+"""How many intervals a collector rests at most between two runs that the server cut off."""
+
 LIFETIME_INTERVALS = 3
 MINIMUM_LIFETIME = 10.0
 """Samples vanish after three intervals without a successful run, at least 10 s."""
@@ -124,6 +127,7 @@ class Runner:
         self._failures.add(0, collector.name)
         self._last: tuple[float, float, float] | None = None  # success, duration, lateness
         self._last_success: float | None = None
+        self._rest = 1
         self._said = ""
 
     def run(self, lateness: float = 0.0) -> bool:
@@ -145,14 +149,24 @@ class Runner:
         except Exception as error:
             self._failures.add(1, collector.name)
             self._last = (0.0, time.monotonic() - started, lateness)
+            if isinstance(error, psycopg.errors.QueryCanceled) and collector.lane == "database":
+                self._rest = min(2 * self._rest, MOST_REST)
             self._say(error)
         else:
             lifetime = max(MINIMUM_LIFETIME, LIFETIME_INTERVALS * collector.pace())
             context.snapshot.put(collector.name, samples, lifetime)
             self._last = (1.0, time.monotonic() - started, lateness)
             self._last_success = time.time()
+            self._rest = 1
             self._said = ""
         return True
+
+    def pace(self) -> float:
+        """Seconds from one start to the next: twice as long with each run that took the whole `statement_timeout`.
+
+        Where an index is lost, that is what a collector costs the server each time. The sampler rests never.
+        """
+        return self.collector.pace() * self._rest
 
     @property
     def failure(self) -> str:

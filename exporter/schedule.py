@@ -46,7 +46,7 @@ class Lane(threading.Thread):
             try:
                 ran = runner.run(lateness=time.monotonic() - due)
                 # what has no reason to run yet is asked again soon: after a start, or once it is elected
-                following = self._next(due, runner) if ran else time.monotonic() + min(runner.collector.pace(), SOON)
+                following = self._next(due, runner) if ran else time.monotonic() + min(runner.pace(), SOON)
             except Exception:  # a fault of the exporter's own: the lane must outlive it
                 log.exception("collector broke its lane's loop", extra={"collector": runner.collector.name})
                 following = time.monotonic() + runner.collector.interval
@@ -63,7 +63,7 @@ class Lane(threading.Thread):
 
     @staticmethod
     def _next(due: float, runner: Runner) -> float:
-        pace, now = runner.collector.pace(), time.monotonic()
+        pace, now = runner.pace(), time.monotonic()
         following = due + pace
         return following if following > now else now + pace - (now - due) % pace
 

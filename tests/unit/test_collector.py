@@ -122,6 +122,23 @@ def test_a_peak_outlives_a_collector_that_sees_nothing_until_its_window_ends() -
     assert seen == [[1, 4.0], [4.0], [4.0], []]
 
 
+def test_a_collector_that_the_server_cuts_off_rests_longer_each_time() -> None:
+    """Until it gets through again; a failure of another kind costs the server nothing."""
+    bench = Bench(interval=5.0)
+    bench.does = broken(psycopg.errors.QueryCanceled("statement timeout"))
+    paces = []
+    for _ in range(6):
+        bench.runner.run()
+        paces.append(bench.runner.pace())
+    assert paces == [10.0, 20.0, 40.0, 80.0, 80.0, 80.0]
+    bench.does = broken(Unreachable("refused", "gone"))
+    bench.runner.run()
+    assert bench.runner.pace() == 80.0
+    bench.does = lambda: [VALUE.sample(1, "a")]
+    bench.runner.run()
+    assert bench.runner.pace() == 5.0
+
+
 def test_a_generator_that_fails_halfway_gives_nothing() -> None:
     """Half a picture is none."""
 
