@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -37,6 +37,7 @@ class Scenario:
             it beforehand is a warning.
         pool_size_known: whether River's URL, as the exporter has it, says how many connections its pool may open.
         fails: whether River is expected to reach its deadline; a slow index only gets slower.
+        settings: of PostgreSQL.
         disk: bytes a second that the server may write, as on a cloud's volume that is out of credit; no limit if None.
     """
 
@@ -53,6 +54,7 @@ class Scenario:
     cliff: bool = False
     pool_size_known: bool = False
     fails: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
     disk: int | None = None
 
     @property
@@ -65,6 +67,9 @@ class Scenario:
         """Whether it must not run beside others: a slow disk is slow for everybody's journal."""
         return self.disk is not None
 
+
+_IN_MEMORY: Mapping[str, str] = {"shared_buffers": "1GB"}
+"""Room for the whole table: what is slow is the plan, not the reading of pages."""
 
 _BOUNCED = Load(poll_only=True, exec_mode="exec")
 
@@ -101,8 +106,8 @@ SCENARIOS = (
     Scenario("slow trigger, busy", "slow-trigger", "execution", 0.1, 11.5),
     Scenario("slow trigger, at once, pool statistics known", "slow-statement", "execution", 60, 60,
              pool_statistics=True),
-    Scenario("missing index", "missing-index", "execution", 20_000, 400_000, fails=False),
-    Scenario("bloat", "bloat", "execution", 20_000, 600_000, fails=False),
+    Scenario("missing index", "missing-index", "execution", 20_000, 400_000, fails=False, settings=_IN_MEMORY),
+    Scenario("bloat", "bloat", "execution", 20_000, 600_000, fails=False, settings=_IN_MEMORY),
     Scenario("synchronous standby gone", "sync-standby", "storage", 60, 60),
     Scenario("synchronous standby slow", "sync-standby", "storage", 0.5, 11.5),
     Scenario("synchronous standby gone, pool statistics known", "sync-standby", "storage", 60, 60,
@@ -127,7 +132,7 @@ class Scene:
 def scene(scenario: Scenario) -> Iterator[Scene]:
     """PostgreSQL, River and the exporter with its least-privilege role, as the scenario wants them."""
     with ExitStack() as parts:
-        postgres = parts.enter_context(Postgres(18, {"max_prepared_transactions": 10}))
+        postgres = parts.enter_context(Postgres(18, {"max_prepared_transactions": 10, **scenario.settings}))
         postgres.create_database(DATABASE)
         prepare(postgres, DATABASE, ROLE, PASSWORD, version=scenario.version)
         if scenario.disk:
