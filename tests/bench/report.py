@@ -65,8 +65,9 @@ def verdict(result: Result) -> list[str]:
         wrong.append(f"{result.false_alarms} s over the warning threshold before the fault")
     if result.sudden and (result.critical is None or result.critical > STALL):
         wrong.append(f"critical after {result.critical} s")
-    if result.cliff and (result.lead is None or result.lead < TIMEOUT - STALL):
-        wrong.append(f"critical {result.lead} s before the deadline of the first attempt that stalled")
+    if result.cliff:
+        if result.lead is None or result.lead < TIMEOUT - STALL:
+            wrong.append(f"critical {result.lead} s before the deadline of the first attempt that stalled")
     elif not result.sudden and result.lead is not None and result.lead < LEAD:
         wrong.append(f"lead {result.lead:.0f} s")
     if result.fails and result.deadline is None:
@@ -87,9 +88,10 @@ def _page_verdict(result: Result) -> list[str]:
         wrong.append(f"the page names {result.page_cause}")
     if result.sudden and (result.paged is None or result.paged > PAGE_AFTER):
         wrong.append(f"page after {result.paged} s")
-    if result.cliff and (result.told_lead is None or result.told_lead < LEAD):
-        wrong.append(f"nobody warned {LEAD:.0f} s before the deadline, but {result.told_lead} s")
-    elif not result.sudden and not result.cliff and (result.page_lead is None or result.page_lead < LEAD):
+    if result.cliff:
+        if result.told_lead is None or result.told_lead < LEAD:
+            wrong.append(f"the first word {result.told_lead} s before the deadline")
+    elif not result.sudden and (result.page_lead is None or result.page_lead < LEAD):
         wrong.append(f"page {result.page_lead} s before the deadline")
     if result.patience and result.resolved is None:
         wrong.append("the page did not resolve")

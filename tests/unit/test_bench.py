@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from exporter.demo.exporter import Metrics
 from tests.bench.figures import Figure, keep, quantile, shown, table, with_unit
 from tests.bench.healthy import Record, chosen
 from tests.bench.hour import plan
+from tests.bench.precursor import Result
+from tests.bench.report import verdict
 from tests.bench.statements import Cost, Entry, best, costs, names, one_form
 from tests.bench.usage import ProcessorTime
 
@@ -127,3 +130,38 @@ def test_the_hour_is_in_order_and_can_be_cut_down() -> None:
     assert shares[-1] < 1
     assert [event.name for event in chosen(plan(), ["VACUUM"])] == ["VACUUM"]
     assert len(chosen(plan(), [])) == len(plan())
+
+
+GROWING = Result("x", "lock", sudden=False, patience=600.0, cause="lock", critical=100.0, deadline=210.0, deadlines=2,
+                 pages=1, paged=125.0, page_cause="lock", resolved=400.0, first_told=125.0)  # fmt: skip
+SUDDEN = replace(GROWING, sudden=True, critical=6.0, deadline=10.0, paged=18.0, first_told=18.0)
+CLIFF = replace(GROWING, cliff=True, critical=246.0, deadline=250.0, paged=257.0, first_told=185.0)
+
+
+@pytest.mark.parametrize("fine", [GROWING, SUDDEN, CLIFF])
+def test_each_kind_of_fault_is_judged_by_its_own_measure(fine: Result) -> None:
+    """What grows by its lead, what is sudden by the clock, a cliff by the warning before it."""
+    assert verdict(fine) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        (replace(GROWING, critical=160.0), "lead 50 s"),
+        (replace(GROWING, paged=160.0), "page 50.0 s before"),
+        (replace(GROWING, pages=2), "2 pages"),
+        (replace(GROWING, page_cause="pool"), "the page names pool"),
+        (replace(GROWING, resolved=None), "did not resolve"),
+        (replace(GROWING, timeouts=3.0), "3 timeouts counted"),
+        (replace(GROWING, false_alarms=1), "before the fault"),
+        (replace(SUDDEN, critical=8.5), "critical after 8.5"),
+        (replace(SUDDEN, paged=31.0), "page after 31.0"),
+        (replace(CLIFF, critical=249.0), "critical 1.0 s before"),
+        (replace(CLIFF, first_told=200.0), "the first word 50.0 s before"),
+        (replace(CLIFF, first_told=None), "the first word None"),
+    ],
+)
+def test_what_is_wrong_with_a_result_is_said(found: Result, word: str) -> None:
+    """Each in a few words."""
+    (said,) = verdict(found)
+    assert word in said
