@@ -105,12 +105,14 @@ def examine(
         ConfigError: the configuration cannot be used.
     """
     say = say or _say
-    logging.getLogger("exporter").setLevel(logging.CRITICAL)  # what fails is a finding
     config = load(options.config_file, environment, {})
     quick = {f"collectors.{name}.interval": pace for name, pace in QUICK.items() if not config.collector(name).interval}
     context = admit(load(options.config_file, environment, quick), environment)
     stronger = _stronger(options)
     patient = Patient(context, show_queries=options.show_queries)
+    logger = logging.getLogger("exporter")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # what fails is a finding
     try:
         findings = list(_connect(patient, say))
         findings += _look(patient, say)
@@ -126,6 +128,7 @@ def examine(
         for lease in context.leases.values():
             lease.give_up()
         context.database.close()
+        logger.setLevel(level)
 
 
 def checks() -> list[tuple[ModuleType, tuple[Check, ...]]]:

@@ -169,7 +169,7 @@ def test_an_exhausted_pooler_is_told_from_a_dead_network(database: Database, pgb
                 )
                 found = exporter.run("pgbouncer")
                 assert found["river_pool_clients_waiting"]["pgbouncer",] == 1
-                assert found["river_pool_free_ratio"]["pgbouncer",] == 0
+                assert found["river_pool_connections"]["pgbouncer", "acquired"] == 1
                 said = exporter.context.waits["pgbouncer"](exporter.context.clock())
                 assert said is not None
                 assert said.now > 1.5
