@@ -110,9 +110,7 @@ class App:
         self.server.stop(timeout=2)
         for runner in self.schedule.runners:
             runner.collector.close()
-        for lease in self.context.leases.values():
-            lease.give_up()  # and with it the election's lock, so that another exporter takes over at once
-        self.context.database.close()
+        self.context.close()
 
     def reload(self) -> None:
         """Read the configuration again; a bad one changes nothing but a log line and a metric.

@@ -66,7 +66,7 @@ class Context:
         self.config = config
         for watch in self.watches.values():
             watch.configure(float(config.river.timeout), float(config.window), config.thresholds.warning)
-        self.snapshot.widen(float(config.window))
+        self.snapshot.hold(float(config.window))
 
     def peak(self, metric: Metric) -> Peak:
         """A peak of `metric` that is held for the configured window, also after a reload has changed it."""
@@ -108,6 +108,12 @@ class Context:
     def sample_pace(self, collector: str) -> float:
         """Seconds between two samples: the collector's own interval where it is set, else `sample_interval`."""
         return float(self.config.collector(collector).interval or self.config.sample_interval)
+
+    def close(self) -> None:
+        """Give the sessions up, and with them the election's lock, so that another exporter takes over at once."""
+        for lease in self.leases.values():
+            lease.give_up()
+        self.database.close()
 
     def superseded(self) -> bool:
         """Whether the database answers and what it says is not ours to give; not so while nobody knows."""

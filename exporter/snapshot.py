@@ -53,7 +53,7 @@ class Snapshot:
         self._peaks.append((metric, peak))
         return peak
 
-    def widen(self, window: float) -> None:
+    def hold(self, window: float) -> None:
         """Hold all peaks for `window` seconds from now on."""
         for _, peak in self._peaks:
             peak.window = window

@@ -145,6 +145,4 @@ class Exporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for lease in self.context.leases.values():
-            lease.give_up()
-        self.context.database.close()
+        self.context.close()

@@ -5,7 +5,7 @@ A scrape sees only what stands still at its own moment. This counts between scra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 BEYOND = 0.25
 """Share of the time between the critical threshold and the timeout: an attempt that is past it, 6.25 s with the usual
@@ -21,8 +21,8 @@ class Standstill:
 
     _over: float | None = None
     _again: bool = False
-    _before: float = field(default=float("-inf"))
-    _counted: float = field(default=float("-inf"))
+    _before: float = float("-inf")
+    _counted: float = float("-inf")
 
     def see(self, now: float, stall: float | None, critical: float, timeout: float) -> int:
         """Take what the attempt under way has taken so far; returns 1 when that counts, else 0.

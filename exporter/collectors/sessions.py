@@ -33,9 +33,6 @@ SECONDS = counter(
 COUNT = gauge("river_sessions", "River's sessions by state, as of the last sample", "schema", "state")
 SOURCE = "sessions"
 """Of the pool's metrics: what can be seen of River's pools from the server, all pods together."""
-FRESH = 3.0
-"""Seconds after which a sample no longer says what is so now."""
-
 FASTEST = 0.25
 """Seconds between two samples while an attempt is older than half a second."""
 
@@ -136,10 +133,11 @@ class SessionsCollector(DatabaseCollector):
         yield from self._pool([row for schema in self.context.led() for row, _ in by_schema.get(schema, [])])
 
     def wait(self, now: float) -> Wait | None:
-        """What the budget is told: how long a pool has been full of transactions that do not end."""
-        if self._pools is None or self._sampled is None or now - self._sampled > FRESH:
-            return None
-        return Wait(SOURCE, 0.0, self._pools.stalled, now)
+        """What the budget is told: how long a pool has been full of transactions that do not end.
+
+        The budget asks only while the sample says what is so now.
+        """
+        return Wait(SOURCE, 0.0, self._pools.stalled, now) if self._pools else None
 
     def _pool(self, rows: list[_Row]) -> Iterator[Sample]:
         """River's connections as the server has them; how many there may be only where River's own URL says so."""

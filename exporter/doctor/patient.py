@@ -94,6 +94,11 @@ class Patient:
         """The schemas of River that were found."""
         return self.context.target.schemas
 
+    @property
+    def found(self) -> bool:
+        """Whether the database answers and River is there."""
+        return self.context.database.reason == "" and bool(self.schemas)
+
     def needed(self) -> Session:
         """The session; raises Unreachable when there is none."""
         if self.session is None:

@@ -125,9 +125,7 @@ def examine(
             findings += _group(alerts, lambda: alerts.examine(url))
         return findings
     finally:
-        for lease in context.leases.values():
-            lease.give_up()
-        context.database.close()
+        context.close()
         logger.setLevel(level)
 
 
@@ -162,7 +160,7 @@ def _look(patient: Patient, say: Callable[[str], None]) -> Iterator[Finding]:
     watch(patient, WATCH)
     say("trying River's address")
     tried = list(_group(network, lambda: network.examine(patient)))
-    if context.database.reason == "" and context.target.schemas:
+    if patient.found:
         say("looking at locks, tables and settings")
         yield from _inside(patient, before)
     elif context.target.schemas or context.database.reason:
@@ -198,7 +196,7 @@ def _inside(patient: Patient, before: Mapping[str, Any]) -> Iterator[Finding]:
 def _own(patient: Patient) -> Iterator[Finding | tuple[str | None, Finding]]:
     """The exporter's own: its configuration, and who speaks."""
     yield from configuration.examine(patient)
-    if patient.context.database.reason == "" and patient.schemas:
+    if patient.found:
         yield from _in_session(patient, lambda: configuration.elected(patient))
 
 
