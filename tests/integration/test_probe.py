@@ -177,6 +177,11 @@ def test_an_exhausted_pooler_is_told_from_a_dead_network(database: Database, pgb
                 exporter.context.waits["pgxpool"] = lambda now: Wait("pgxpool", 0.0, 0.0, now)  # River's pool is free
                 exporter.run("target")
                 assert exporter.run("budget")["river_budget_source"]["public", "pool", "pgbouncer"] == 1
+            wait_for(
+                lambda: exporter.run("pgbouncer")["river_pool_free_ratio"]["pgbouncer",] == 0,
+                20,
+                "ten seconds without a free connection",
+            )
         wait_for(
             lambda: exporter.run("pgbouncer")["river_pool_clients_waiting"]["pgbouncer",] == 0, 10, "it to be free"
         )
