@@ -23,7 +23,7 @@ $(READY): requirements-dev.lock pyproject.toml
 
 .PHONY: demo
 demo: $(READY) ## A real River and PostgreSQL, faults to provoke, and the exporter beside them (ARGS="--seconds 60")
-	@$(BIN)/river-exporter demo $(ARGS)
+	@$(BIN)/python -m tests.demo $(ARGS)
 
 .PHONY: test
 test: $(READY) ## All tests that fit into a pull request, against real servers
@@ -35,7 +35,7 @@ test-all: $(READY) ## The tests on every Python here, on every PostgreSQL, and t
 
 .PHONY: lint
 lint: $(READY) ## Lint and check the format
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 .PHONY: format
 format: $(READY) ## Format
@@ -47,8 +47,8 @@ typecheck: $(READY) ## Check the types
 
 .PHONY: generate
 generate: $(READY) ## Write again what is generated: docs/metrics.md, alerts, dashboards, the chart's files
-	@$(BIN)/python -m exporter.generate
-	@$(BIN)/python -m alerts.generate
+	@$(BIN)/python -m docs.generate
+	@$(BIN)/python -m config.source.generate
 	@$(BIN)/python -m dashboards.generate
 	@$(BIN)/python -m helm.generate
 
@@ -59,7 +59,7 @@ pictures: $(READY) ## Draw docs/pictures again: the budget by its model, the sta
 
 .PHONY: preview
 preview: $(READY) ## Draw every dashboard from a live Prometheus (ARGS="--prometheus http://127.0.0.1:9090")
-	@$(BIN)/python -m dashboards.preview $(ARGS)
+	@$(BIN)/python -m tests.preview.preview $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## Speed, memory and what it costs the database

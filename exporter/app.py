@@ -13,20 +13,20 @@ from typing import Any
 from prometheus_client import PlatformCollector, ProcessCollector
 
 from exporter import __version__
-from exporter.address import addresses
-from exporter.collector import RUNNER_METRICS, Runner
-from exporter.collectors import classes
+from exporter.collectors.context import Context
+from exporter.collectors.discovery import classes
+from exporter.collectors.runner import RUNNER_METRICS, Runner
+from exporter.collectors.scheduler import Schedule
 from exporter.config import Config, load
-from exporter.context import Context
-from exporter.database import Database
-from exporter.election import Election
 from exporter.errors import ConfigError
-from exporter.log import kv
-from exporter.metric import Sample, counter, gauge
-from exporter.registry import expose
-from exporter.schedule import Schedule
+from exporter.logs.log import kv
+from exporter.metrics.metric import Sample, counter, gauge
+from exporter.metrics.registry import expose
+from exporter.metrics.snapshot import Snapshot
+from exporter.postgres.address import addresses
+from exporter.postgres.leader import Election
+from exporter.postgres.sessions import Database
 from exporter.server import Routes, Server
-from exporter.snapshot import Snapshot
 from exporter.status import Status
 
 log = logging.getLogger("exporter")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exporter.app import METRICS
-from exporter.collectors import classes
-from exporter.metric import Metric
+from exporter.collectors.discovery import classes
+from exporter.metrics.metric import Metric
 
 
 def catalog() -> dict[str, tuple[Metric, tuple[str, ...]]]:

@@ -87,9 +87,6 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_doctor(commands, common)
 
-    demo = commands.add_parser("demo", help="a live demonstration with a real River and PostgreSQL")
-    demo.add_argument("--seconds", type=float, metavar="N", help="end by itself after N seconds")
-    demo.set_defaults(run=_demo)
     return parser
 
 
@@ -145,9 +142,9 @@ def _config_file(options: argparse.Namespace) -> Path | None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from exporter import log
     from exporter.app import App
-    from exporter.follow import Ending, Follower, wait_out
+    from exporter.logs import log
+    from exporter.reload import Ending, Follower, wait_out
 
     path, flags = _config_file(options), _flags(options)
     _use_one_arena()
@@ -187,7 +184,7 @@ def _use_one_arena() -> None:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    from exporter.address import MISSING, addresses, given
+    from exporter.postgres.address import MISSING, addresses, given
 
     config = load(_config_file(options), os.environ, _flags(options))
     if given(config, os.environ):
@@ -199,7 +196,7 @@ def _check_config(options: argparse.Namespace) -> int:
 
 
 def _setup_sql(options: argparse.Namespace) -> int:
-    from exporter.setup_sql import render
+    from exporter.postgres.role import render
 
     print(render(options.schema or ("public",), options.role, replicas=options.replicas), end="")
     return 0
@@ -219,11 +216,3 @@ def _doctor(options: argparse.Namespace) -> int:
         )
     )
     return 0 if options.fail_on == "problem" and code == 1 else code
-
-
-def _demo(options: argparse.Namespace) -> int:
-    try:
-        from exporter.demo import run
-    except ModuleNotFoundError:  # the image leaves it out
-        raise ExporterError("demo is not part of the image; in a checkout of the repository run: make demo") from None
-    return run(options.seconds)

@@ -15,8 +15,8 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from exporter import log
 from exporter.http1 import MAX_HEAD, BadRequest, ConnectionEnded, Request, Stream, encode, read_request
+from exporter.logs import log
 from exporter.passwords import PasswordChecker, Verdict
 from exporter.routes import Response, Router, plain
 from exporter.tls import Tls

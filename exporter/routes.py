@@ -14,8 +14,8 @@ from types import MappingProxyType
 from prometheus_client.exposition import gzip_accepted
 from prometheus_client.registry import CollectorRegistry
 
-from exporter import log
-from exporter.exposition import Exposition
+from exporter.logs import log
+from exporter.metrics.exposition import Exposition
 
 _log = logging.getLogger(__name__)
 

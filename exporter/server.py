@@ -13,9 +13,9 @@ import threading
 import time
 from pathlib import Path
 
-from exporter import log
 from exporter.connection import Connection, Phase, Site
 from exporter.listen import listen, parse, shown
+from exporter.logs import log
 from exporter.passwords import PasswordChecker
 from exporter.routes import Router, Routes
 from exporter.webconfig import WebConfigFile

@@ -22,10 +22,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from exporter import log
+from exporter.config.yamlfile import YamlFile
 from exporter.errors import ConfigError
+from exporter.logs import log
 from exporter.tls import Tls, TlsError, TlsSettings, server_tls
-from exporter.yamlfile import YamlFile
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, sync_playwright
 
-from exporter.demo.cache import fetch, unpack_npm
-from exporter.demo.debian import debian_program, environment, unpacked_folder
+from tests.testbed.cache import fetch, unpack_npm
+from tests.testbed.debian import debian_program, environment, unpacked_folder
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -10,17 +10,18 @@ from typing import Any, Self
 
 from psycopg import sql
 
-from exporter.address import addresses
-from exporter.collector import Collector, DatabaseCollector, _check
-from exporter.collectors import classes
+from exporter.collectors.base import Collector, DatabaseCollector
+from exporter.collectors.context import Context
+from exporter.collectors.discovery import classes
+from exporter.collectors.runner import _check
 from exporter.config import load
-from exporter.context import Context
-from exporter.database import Database, Row, Session
-from exporter.database import load as load_query
-from exporter.demo.process import wait_for
-from exporter.election import Election
-from exporter.metric import Buckets, Totals
-from exporter.snapshot import Snapshot
+from exporter.metrics.metric import Buckets, Totals
+from exporter.metrics.snapshot import Snapshot
+from exporter.postgres.address import addresses
+from exporter.postgres.leader import Election
+from exporter.postgres.sessions import Database, Row, Session
+from exporter.postgres.sessions import load as load_query
+from tests.testbed.process import wait_for
 
 Values = dict[str, dict[tuple[str, ...], float]]
 """What a run said: by metric, then by label values."""

@@ -9,11 +9,11 @@ from typing import Protocol, Unpack
 import psycopg
 import pytest
 
-from exporter.demo.exporter import Exporter, Options
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.river import Load, River, Version
 from tests.pages import Handler, Serve, Server
+from tests.testbed.exporter import Exporter, Options
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.river import Load, River, Version
 
 ROLE = "river_exporter"
 PASSWORD = "p@ss:w/o%rd"  # the signs that break a careless URL

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from exporter.demo.process import wait_for
 from tests.conftest import Database
+from tests.testbed.process import wait_for
 
 COMPLETE = """-- name: JobSetStateIfRunningMany :many
 WITH job_input AS (SELECT unnest(%s::bigint[]) AS id),

@@ -9,11 +9,11 @@ from pathlib import Path
 import requests
 from playwright.sync_api import ViewportSize
 
-from exporter.demo.cache import say
-from exporter.demo.faults import FAULTS
-from exporter.demo.process import wait_for
-from exporter.demo.stage import Stage, stage
 from tests.browser import chromium
+from tests.testbed.cache import say
+from tests.testbed.faults import FAULTS
+from tests.testbed.process import wait_for
+from tests.testbed.stage import Stage, stage
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 SIZE = ViewportSize(width=1040, height=770)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.demo.account import reachable, unprivileged
-from exporter.demo.postgres import Postgres
-from exporter.demo.postgres_binaries import environment, postgres_home
-from exporter.demo.process import Server, free_port, remove_folder, temporary_folder, wait_for
+from tests.testbed.account import reachable, unprivileged
+from tests.testbed.postgres import Postgres
+from tests.testbed.postgres_binaries import environment, postgres_home
+from tests.testbed.process import Server, free_port, remove_folder, temporary_folder, wait_for
 
 
 @contextmanager

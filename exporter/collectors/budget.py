@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exporter.budget import CAUSES, Standstill, Verdict, Wait
-from exporter.collector import Collector
-from exporter.context import Context
-from exporter.metric import Counter, Sample, counter, gauge
+from exporter.collectors.base import Collector
+from exporter.collectors.context import Context
+from exporter.collectors.schema_state import Watch
+from exporter.metrics.metric import Counter, Sample, counter, gauge
 from exporter.river.facts import COMPLETER_INTERVAL
-from exporter.watch import Watch
 
 TIMEOUT = gauge("river_completer_timeout_seconds", "What one attempt of the completer may take: the budget")
 THRESHOLD = gauge("river_completer_threshold_ratio", "Configured share of the budget to tell people at", "severity")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.budget.silence import Running, Silence
-from exporter.collector import SchemaCollector
-from exporter.context import Context
-from exporter.database import Session
-from exporter.metric import Sample, gauge
-from exporter.watch import Completions
+from exporter.collectors.base import SchemaCollector
+from exporter.collectors.context import Context
+from exporter.collectors.schema_state import Completions
+from exporter.metrics.metric import Sample, gauge
+from exporter.postgres.sessions import Session
 
 SILENCE = gauge(
     "river_completer_silence_seconds",

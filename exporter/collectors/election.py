@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from exporter.collector import DatabaseCollector
-from exporter.database import Session, Unreachable
-from exporter.metric import Sample, gauge
+from exporter.collectors.base import DatabaseCollector
+from exporter.metrics.metric import Sample, gauge
+from exporter.postgres.sessions import Session, Unreachable
 
 LEADER = gauge(
     "river_exporter_is_leader", "1 when this exporter speaks for the schema's database, 0 when another does", "schema"

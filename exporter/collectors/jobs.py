@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collector import SchemaCollector
-from exporter.database import Session
-from exporter.metric import Sample, gauge
+from exporter.collectors.base import SchemaCollector
+from exporter.metrics.metric import Sample, gauge
+from exporter.postgres.sessions import Session
 
 JOBS = gauge("river_jobs", "Jobs that are not finished, by queue and state", "schema", "queue", "state")
 OLDEST = gauge(

@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from exporter.collector import SchemaCollector
-from exporter.context import Context
-from exporter.database import Session
-from exporter.evidence import LagSummary
-from exporter.metric import Counter, Histogram, Sample, counter, gauge, histogram
-from exporter.queues import Queues
+from exporter.budget.evidence import LagSummary
+from exporter.collectors.base import SchemaCollector
+from exporter.collectors.context import Context
+from exporter.collectors.queues import Queues
+from exporter.metrics.metric import Counter, Histogram, Sample, counter, gauge, histogram
+from exporter.postgres.sessions import Session
 
 LAG = histogram(
     "river_completer_lag_seconds",

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collector import DatabaseCollector
-from exporter.context import Context
-from exporter.database import Session
-from exporter.metric import Sample, gauge
+from exporter.collectors.base import DatabaseCollector
+from exporter.collectors.context import Context
+from exporter.collectors.schema_state import WAIT, WAITERS, Blocking, Watch
+from exporter.metrics.metric import Sample, gauge
+from exporter.postgres.sessions import Session
 from exporter.river.operations import classify, without_comments
-from exporter.watch import WAIT, WAITERS, Blocking, Watch
 
 log = logging.getLogger("exporter.locks")
 

@@ -12,12 +12,12 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from exporter import pool
 from exporter.budget import Wait
-from exporter.collector import Collector
-from exporter.context import Context
-from exporter.database import Connection, Unreachable, one_line, reason_of
-from exporter.metric import Sample, gauge
+from exporter.collectors.base import Collector
+from exporter.collectors.context import Context
+from exporter.collectors.pools import metrics as pool
+from exporter.metrics.metric import Sample, gauge
+from exporter.postgres.sessions import Connection, Unreachable, one_line, reason_of
 
 SOURCE = "pgbouncer"
 LONGEST_CLIENT = gauge("river_pgbouncer_maxwait_seconds", "Age of the oldest client that waits now, as PgBouncer says")

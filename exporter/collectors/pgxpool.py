@@ -11,17 +11,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from exporter import pool
 from exporter.budget import Wait
-from exporter.collector import Collector
-from exporter.context import Context
+from exporter.collectors.base import Collector
+from exporter.collectors.context import Context
+from exporter.collectors.pools import metrics as pool
+from exporter.collectors.pools.page import Page, PageError
+from exporter.collectors.pools.statistics import PoolChange, PoolStatistics, change, parse
+from exporter.collectors.schema_state import Stalls
 from exporter.errors import ExporterError
-from exporter.log import RepeatLimit
-from exporter.masking import mask
-from exporter.metric import Counter, Sample, Summary
-from exporter.page import Page, PageError
-from exporter.poolstats import PoolChange, PoolStatistics, change, parse
-from exporter.watch import Stalls
+from exporter.logs.log import RepeatLimit
+from exporter.logs.masking import mask
+from exporter.metrics.metric import Counter, Sample, Summary
 
 log = logging.getLogger("exporter.pgxpool")
 

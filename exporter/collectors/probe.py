@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from exporter.budget.model import Wait
-from exporter.collector import Collector
-from exporter.context import Context
-from exporter.database import REASONS, Unreachable
+from exporter.collectors.base import Collector
+from exporter.collectors.context import Context
+from exporter.collectors.pools.metrics import ACQUIRE as POOL_ACQUIRE
 from exporter.errors import ConfigError
-from exporter.log import RepeatLimit, kv
-from exporter.metric import Counter, Histogram, Sample, Summary, counter, gauge, histogram
-from exporter.pool import ACQUIRE as POOL_ACQUIRE
-from exporter.probing import Probe, transport_seconds
+from exporter.logs.log import RepeatLimit, kv
+from exporter.metrics.metric import Counter, Histogram, Sample, Summary, counter, gauge, histogram
+from exporter.postgres.probe import Probe, transport_seconds
+from exporter.postgres.sessions import REASONS, Unreachable
 
 log = logging.getLogger("exporter.probe")
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collector import SchemaCollector
-from exporter.context import Context
-from exporter.database import Session
-from exporter.metric import Counter, Sample, counter, gauge
-from exporter.peak import Peak
-from exporter.queues import Queues
-from exporter.watch import RUNNING
+from exporter.collectors.base import SchemaCollector
+from exporter.collectors.context import Context
+from exporter.collectors.queues import Queues
+from exporter.collectors.schema_state import RUNNING
+from exporter.metrics.metric import Counter, Sample, counter, gauge
+from exporter.metrics.peak import Peak
+from exporter.postgres.sessions import Session
 
 LEADER = gauge("river_leader_present", "1 when a River client holds an unexpired lease as leader", "schema")
 LEASE = gauge("river_leader_lease_seconds", "What is left of the leader's lease, negative once it expired", "schema")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collector import DatabaseCollector
-from exporter.context import Context
-from exporter.cumulative import CumulativeCounters, Reading
-from exporter.database import Session
-from exporter.metric import Sample, counter, gauge
+from exporter.collectors.base import DatabaseCollector
+from exporter.collectors.context import Context
+from exporter.metrics.cumulative import CumulativeCounters, Reading
+from exporter.metrics.metric import Sample, counter, gauge
+from exporter.postgres.sessions import Session
 
 CONNECTIONS = gauge("river_server_connections", "Connections to all of the server's databases")
 MAXIMUM = gauge("river_server_max_connections", "The server's max_connections")

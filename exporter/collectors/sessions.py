@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from exporter import pool
-from exporter.address import APPLICATION
 from exporter.budget import SessionRow, Wait
 from exporter.budget.attempts import OLD
-from exporter.collector import DatabaseCollector
-from exporter.context import Context
-from exporter.database import Session
-from exporter.metric import Counter, Sample, counter, gauge
-from exporter.poolsessions import Connection, ServerView, look
+from exporter.collectors.base import DatabaseCollector
+from exporter.collectors.context import Context
+from exporter.collectors.pools import metrics as pool
+from exporter.collectors.pools.sessions import Connection, ServerView, look
+from exporter.collectors.schema_state import INFLIGHT, Sessions, Watch
+from exporter.metrics.metric import Counter, Sample, counter, gauge
+from exporter.postgres.address import APPLICATION
+from exporter.postgres.sessions import Session
 from exporter.river.operations import Statement, classify
-from exporter.watch import INFLIGHT, Sessions, Watch
 
 SECONDS = counter(
     "river_session_seconds_total",

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collector import DatabaseCollector
-from exporter.context import Context
-from exporter.cumulative import CumulativeCounters, Differences
-from exporter.database import MARK, Session
-from exporter.metric import Counter, Sample, counter
+from exporter.collectors.base import DatabaseCollector
+from exporter.collectors.context import Context
+from exporter.metrics.cumulative import CumulativeCounters, Differences
+from exporter.metrics.metric import Counter, Sample, counter
+from exporter.postgres.sessions import MARK, Session
 from exporter.river.operations import OTHER, Statement, classify
 
 CALLS = counter("river_statement_calls_total", "Finished executions by River's operation", "schema", "operation")

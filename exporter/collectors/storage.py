@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collector import DatabaseCollector
-from exporter.context import Context
-from exporter.cumulative import CumulativeCounters, Reading
-from exporter.database import Session
-from exporter.metric import Sample, counter, gauge
+from exporter.collectors.base import DatabaseCollector
+from exporter.collectors.context import Context
+from exporter.metrics.cumulative import CumulativeCounters, Reading
+from exporter.metrics.metric import Sample, counter, gauge
+from exporter.postgres.sessions import Session
 
 WAL = counter("river_server_wal_bytes_total", "WAL written by the server")
 WAL_SECONDS = counter(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from exporter.collector import SchemaCollector
-from exporter.context import Context
-from exporter.database import Session
-from exporter.metric import Sample, gauge
+from exporter.collectors.base import SchemaCollector
+from exporter.collectors.context import Context
+from exporter.metrics.metric import Sample, gauge
+from exporter.postgres.sessions import Session
 from exporter.river.facts import RESCUE_AFTER
 
 STUCK = gauge(

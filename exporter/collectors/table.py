@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collector import SchemaCollector
-from exporter.context import Context
-from exporter.cumulative import CumulativeCounters
-from exporter.database import Session
-from exporter.metric import Metric, Sample, counter, gauge
+from exporter.collectors.base import SchemaCollector
+from exporter.collectors.context import Context
+from exporter.metrics.cumulative import CumulativeCounters
+from exporter.metrics.metric import Metric, Sample, counter, gauge
+from exporter.postgres.sessions import Session
 from exporter.river.facts import INDEXES
 
 ROWS = gauge("river_table_rows", "Rows of river_job, as the statistics have it", "schema", "kind")

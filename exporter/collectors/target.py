@@ -9,11 +9,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from exporter.collector import DatabaseCollector
-from exporter.context import Target
-from exporter.database import Session
-from exporter.metric import Sample, gauge
-from exporter.setup_sql import JOB_COLUMNS
+from exporter.collectors.base import DatabaseCollector
+from exporter.collectors.context import Target
+from exporter.metrics.metric import Sample, gauge
+from exporter.postgres.role import JOB_COLUMNS
+from exporter.postgres.sessions import Session
 
 log = logging.getLogger("exporter.target")
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collector import DatabaseCollector
-from exporter.context import Context
-from exporter.database import Session
-from exporter.metric import Sample, gauge
+from exporter.collectors.base import DatabaseCollector
+from exporter.collectors.context import Context
+from exporter.metrics.metric import Sample, gauge
+from exporter.postgres.sessions import Session
 
 SECONDS = gauge("river_vacuum_held_back_seconds", "How long the holder has kept dead rows from vacuum", "holder")
 TRANSACTIONS = gauge(

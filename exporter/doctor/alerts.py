@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.database import one_line
 from exporter.doctor.finding import Check, Finding
-from exporter.masking import mask
+from exporter.logs.masking import mask
+from exporter.postgres.sessions import one_line
 
 ALERTS = Check(
     "alerts",

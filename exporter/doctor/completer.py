@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.budget import Verdict
-from exporter.database import Session
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
+from exporter.humanize import count, seconds, share
+from exporter.postgres.sessions import Session
 from exporter.river.operations import classify
-from exporter.words import count, seconds, share
 
 BUDGET = Check(
     "budget",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from exporter.address import APPLICATION
 from exporter.config import Config
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.election import LOCK_CLASS
+from exporter.humanize import seconds
+from exporter.postgres.address import APPLICATION
+from exporter.postgres.leader import LOCK_CLASS
 from exporter.river.facts import HOT_OPERATION_TIMEOUT
-from exporter.words import seconds
 
 CONFIGURATION = Check(
     "exporter-configuration",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from exporter.collectors.context import Target
 from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
-from exporter.context import Target
-from exporter.database import Unreachable
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.words import seconds
+from exporter.humanize import seconds
+from exporter.postgres.sessions import Unreachable
 
 CONNECTION = Check(
     "connection",

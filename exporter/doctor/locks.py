@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from exporter.collectors.schema_state import Blocking
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.watch import Blocking
-from exporter.words import seconds
+from exporter.humanize import seconds
 
 LOCKS = Check(
     "locks",

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from exporter.database import Unreachable
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.probing import PHASES, Probe
-from exporter.words import percentile, seconds, spread
+from exporter.humanize import percentile, seconds, spread
+from exporter.postgres.probe import PHASES, Probe
+from exporter.postgres.sessions import Unreachable
 
 CONNECT = Check(
     "network-connect",

@@ -11,19 +11,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from exporter.address import addresses
-from exporter.collector import Runner
-from exporter.collectors import classes
+from exporter.collectors.context import Context
+from exporter.collectors.discovery import classes
+from exporter.collectors.runner import Runner
+from exporter.collectors.scheduler import Schedule
+from exporter.collectors.schema_state import Blocking
 from exporter.collectors.target import TargetCollector
 from exporter.config import Config
-from exporter.context import Context
-from exporter.database import Database, Session, Unreachable
-from exporter.election import Election
 from exporter.errors import ExporterError
-from exporter.schedule import Schedule
-from exporter.snapshot import Snapshot
-from exporter.values import Values
-from exporter.watch import Blocking
+from exporter.metrics.snapshot import Snapshot
+from exporter.metrics.values import Values
+from exporter.postgres.address import addresses
+from exporter.postgres.leader import Election
+from exporter.postgres.sessions import Database, Session, Unreachable
 
 FOLDER = "exporter.doctor"
 """Where doctor's own queries are."""

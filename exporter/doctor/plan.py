@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from exporter.address import Address
-from exporter.database import Connection, load, one_line
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import FOLDER
 from exporter.doctor.table import quoted
-from exporter.words import seconds
+from exporter.humanize import seconds
+from exporter.postgres.address import Address
+from exporter.postgres.sessions import Connection, load, one_line
 
 PLAN = Check(
     "completing-plan",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.values import Values
-from exporter.words import count, seconds, share
+from exporter.humanize import count, seconds, share
+from exporter.metrics.values import Values
 
 FREE = Check(
     "pool-free",

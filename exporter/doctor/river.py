@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
+from exporter.humanize import count, seconds
+from exporter.metrics.values import Values
 from exporter.river.facts import BACKLOG_PRESSURE, LEADER_TTL, MIGRATION_SINCE, REQUEUES_SINCE
-from exporter.values import Values
-from exporter.words import count, seconds
 
 VERSION = Check(
     "river-version",

@@ -13,9 +13,7 @@ from typing import Any
 
 import psycopg
 
-from exporter.address import Address
 from exporter.config import Endpoint, load
-from exporter.database import Unreachable, one_line
 from exporter.doctor import (
     alerts,
     completer,
@@ -34,7 +32,9 @@ from exporter.doctor import (
 from exporter.doctor.finding import EXIT_CODES, Check, Finding, worst
 from exporter.doctor.patient import FOLDER, Patient, admit, find_target, watch
 from exporter.errors import ConfigError, ExporterError
-from exporter.masking import mask
+from exporter.logs.masking import mask
+from exporter.postgres.address import Address
+from exporter.postgres.sessions import Unreachable, one_line
 
 GROUPS: tuple[ModuleType, ...] = (
     connection, completer, plan, pool, network, locks, table, storage, settings, river, configuration, alerts,

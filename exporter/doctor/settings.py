@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from exporter.database import Connection, Session
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import FOLDER, Patient
 from exporter.doctor.table import Table, quoted, tables
-from exporter.words import count, share
+from exporter.humanize import count, share
+from exporter.postgres.sessions import Connection, Session
 
 TIMESTAMP = Check(
     "track-commit-timestamp",

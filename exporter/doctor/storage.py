@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
-from exporter.words import count, seconds
+from exporter.humanize import count, seconds
 
 STANDBY = Check(
     "synchronous-standby",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.patient import Patient
+from exporter.humanize import count, seconds, share, size
 from exporter.river.facts import INDEXES
-from exporter.words import count, seconds, share, size
 
 INDEX = Check(
     "indexes",

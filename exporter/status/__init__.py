@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from exporter.collector import Runner
-from exporter.context import Context
+from exporter.collectors.context import Context
+from exporter.collectors.runner import Runner
 from exporter.status import html
 from exporter.status.view import as_data, look
 

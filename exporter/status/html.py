@@ -9,10 +9,10 @@ from html import escape
 from importlib import resources
 
 from exporter.budget import CAUSES
+from exporter.humanize import count, seconds, share
 from exporter.status import tables
 from exporter.status.picture import bar, chart
 from exporter.status.view import MOST_RIVERS, RiverView, View
-from exporter.words import count, seconds, share
 
 _MARKS = {"ok": "✓", "warning": "!", "critical": "✕", "unknown": "?"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exporter.budget import CAUSES
+from exporter.humanize import seconds, share
 from exporter.status.view import RiverView, View
-from exporter.words import seconds, share
 
 BAR_WIDTH, BAR_HEIGHT = 1000, 44
 CHART_WIDTH, CHART_HEIGHT = 1000, 200

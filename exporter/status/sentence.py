@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporter.budget import Verdict
-from exporter.watch import Blocking
-from exporter.words import seconds, share
+from exporter.collectors.schema_state import Blocking
+from exporter.humanize import seconds, share
 
 STALLS = 1.0
 """Seconds from which the attempt under way is spoken of."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from exporter.budget import CAUSES
+from exporter.humanize import count, seconds, share
 from exporter.status.view import CollectorView, RiverView, View
-from exporter.words import count, seconds, share
 
 STATES = ("available", "running", "scheduled", "retryable", "pending")
 """River's live states, in the order of a job's life."""

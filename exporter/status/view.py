@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from exporter import __version__
 from exporter.budget import CAUSES
-from exporter.collector import Runner
+from exporter.collectors.context import Context
+from exporter.collectors.runner import Runner
+from exporter.collectors.schema_state import Blocking, Watch
 from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
-from exporter.context import Context
-from exporter.masking import mask
+from exporter.logs.masking import mask
+from exporter.metrics.values import Values
 from exporter.status.sentence import Moment, largest, sentence
-from exporter.values import Values
-from exporter.watch import Blocking, Watch
 
 FRESH = 3.0
 """Seconds after which a sample no longer says what is so now."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from exporter.demo.exporter import Exporter
-from exporter.demo.process import temporary_folder
-from exporter.demo.prometheus import Alertmanager, Prometheus
+from tests.testbed.exporter import Exporter
+from tests.testbed.process import temporary_folder
+from tests.testbed.prometheus import Alertmanager, Prometheus
 
 if TYPE_CHECKING:
     from tests.bench.precursor import Result

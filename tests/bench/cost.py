@@ -18,15 +18,9 @@ import psycopg
 import requests
 from psycopg.conninfo import make_conninfo
 
-from exporter.address import addresses
-from exporter.collectors import names as collector_names
+from exporter.collectors.discovery import names as collector_names
 from exporter.config import load, variable
-from exporter.demo.cache import PartMissing, say
-from exporter.demo.exporter import Exporter, Metrics
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.process import ServerFailed, wait_for
-from exporter.demo.river import River
+from exporter.postgres.address import addresses
 from tests.bench import statements, usage
 from tests.bench.cost_page import Pair, beside, write
 from tests.bench.figures import Figure, figure, keep, quantile, table
@@ -37,6 +31,12 @@ from tests.bench.peer import Peer, binary, peer
 from tests.bench.scenarios import DATABASE, PASSWORD, ROLE
 from tests.bench.scrapes import Scrapes, scrape
 from tests.bench.shares import TWENTIETH, limited, preferred, urgent
+from tests.testbed.cache import PartMissing, say
+from tests.testbed.exporter import Exporter, Metrics
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.process import ServerFailed, wait_for
+from tests.testbed.river import River
 
 RESULTS = Path("build") / "cost.json"
 SAMPLE = ("sessions", "completions", "election")

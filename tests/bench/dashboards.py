@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dashboards.fill import Api, Ask, Window, asks, seconds
 from dashboards.generate import FOLDER
-from exporter.demo.cache import say
-from exporter.demo.process import wait_for
-from exporter.demo.prometheus import Prometheus
 from tests.grafana.blocks import DAY, days, make, overlapping, record
 from tests.grafana.synthetic import Site, write
+from tests.preview.fill import Api, Ask, Window, asks, seconds
+from tests.testbed.cache import say
+from tests.testbed.process import wait_for
+from tests.testbed.prometheus import Prometheus
 
 SITE = Site("river-exporter", exporters=2, speakers=1, queues=50)
 STEP = 15

@@ -6,7 +6,7 @@ import time
 
 import psycopg
 
-from exporter.demo.cache import say
+from tests.testbed.cache import say
 
 BATCH = 500_000
 """Rows of one statement, so that progress shows."""

@@ -17,12 +17,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.demo.cache import say
-from exporter.demo.exporter import Exporter, Metrics
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.process import ServerFailed
-from exporter.demo.river import River
 from tests.bench.chain import Chain, Notification
 from tests.bench.figures import Figure, figure, keep, table
 from tests.bench.healthy_page import write
@@ -30,6 +24,12 @@ from tests.bench.hour import RATE, Hour, Plan, plan
 from tests.bench.precursor import WARNING
 from tests.bench.scenarios import DATABASE, PASSWORD, ROLE
 from tests.bench.shares import preferred
+from tests.testbed.cache import say
+from tests.testbed.exporter import Exporter, Metrics
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.process import ServerFailed
+from tests.testbed.river import River
 
 RESULTS = Path("build") / "healthy.json"
 SILENCE = 3.0

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exporter.demo.exporter import Exporter
-from exporter.demo.postgres import Postgres
-from exporter.demo.postgres_binaries import environment, postgres_home
-from exporter.demo.process import ServerFailed, wait_for
-from exporter.demo.river import River
+from tests.testbed.exporter import Exporter
+from tests.testbed.postgres import Postgres
+from tests.testbed.postgres_binaries import environment, postgres_home
+from tests.testbed.process import ServerFailed, wait_for
+from tests.testbed.river import River
 
 RATE, BURST = 50.0, 1500.0
 """Jobs inserted per second, and within a burst."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import requests
 
-from exporter.demo.cache import go_build
-from exporter.demo.postgres import Postgres
-from exporter.demo.process import Server, free_port, wait_for
+from tests.testbed.cache import go_build
+from tests.testbed.postgres import Postgres
+from tests.testbed.process import Server, free_port, wait_for
 
 VERSION = "0.19.1"
 SOURCES = Path(__file__).with_name("postgres_exporter")

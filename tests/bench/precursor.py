@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exporter.demo.cache import say
-from exporter.demo.exporter import Metrics
-from exporter.demo.faults import FAULTS
 from tests.bench.chain import AFTERWARDS, RESOLVE_PATIENCE, Chain
 from tests.bench.report import write
 from tests.bench.scenarios import SCENARIOS, Scenario, Scene, scene
+from tests.testbed.cache import say
+from tests.testbed.exporter import Metrics
+from tests.testbed.faults import FAULTS
 
 WARNING, CRITICAL = 0.3, 0.5
 HEALTHY_SECONDS = 25.0

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter import __version__
-from exporter.demo.prometheus import alertmanager_program, prometheus_program
 from tests.bench.chain import AFTERWARDS
+from tests.testbed.prometheus import alertmanager_program, prometheus_program
 
 if TYPE_CHECKING:
     from tests.bench.precursor import Result

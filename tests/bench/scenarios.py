@@ -7,14 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from exporter.demo.exporter import Exporter
-from exporter.demo.faults import Environment
-from exporter.demo.pgbouncer import PgBouncer
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.proxy import TcpProxy
-from exporter.demo.river import Load, River, Version
 from tests.bench.shares import slow_disk
+from tests.testbed.exporter import Exporter
+from tests.testbed.faults import Environment
+from tests.testbed.pgbouncer import PgBouncer
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.proxy import TcpProxy
+from tests.testbed.river import Load, River, Version
 
 DATABASE, ROLE, PASSWORD = "app", "river_exporter", "only-for-a-throw-away-server"
 

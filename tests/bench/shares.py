@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from exporter.demo.postgres import Postgres
-from exporter.demo.process import ServerFailed
+from tests.testbed.postgres import Postgres
+from tests.testbed.process import ServerFailed
 
 TWENTIETH = 0.05
 """Of a core: 50m in Kubernetes."""

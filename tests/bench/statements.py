@@ -15,7 +15,7 @@ from importlib import resources
 import psycopg
 from psycopg.rows import class_row
 
-from exporter.database import load
+from exporter.postgres.sessions import load
 
 _READ = """\
 select s.queryid, s.query, s.calls, s.total_exec_time + s.total_plan_time as milliseconds

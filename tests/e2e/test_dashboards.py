@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from dashboards.fill import Api, Ask, Window, asks
 from dashboards.generate import FOLDER
-from dashboards.incident import Scene, scene, sharp, sharp_rules
-from exporter.demo.faults import FAULTS
-from exporter.demo.faults.base import running
-from exporter.demo.postgres_binaries import environment, postgres_home
-from exporter.demo.process import Server, ServerFailed, remove_folder, temporary_folder, wait_for
+from tests.preview.fill import Api, Ask, Window, asks
+from tests.preview.incident import Scene, scene, sharp, sharp_rules
+from tests.testbed.faults import FAULTS
+from tests.testbed.faults.base import running
+from tests.testbed.postgres_binaries import environment, postgres_home
+from tests.testbed.process import Server, ServerFailed, remove_folder, temporary_folder, wait_for
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     path.stem: sharp(json.loads(path.read_text())) for path in FOLDER.glob("*.json")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.process import wait_for
-from exporter.demo.river import binary
+from tests.testbed.process import wait_for
+from tests.testbed.river import binary
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "exporter", "demo"]
+COMMAND = [sys.executable, "-m", "tests.demo"]
 
 
 @pytest.fixture(autouse=True)

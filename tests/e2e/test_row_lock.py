@@ -7,11 +7,11 @@ import time
 
 import requests
 
-from exporter.demo.exporter import Exporter
-from exporter.demo.faults import FAULTS, Environment
-from exporter.demo.process import wait_for
-from exporter.demo.prometheus import Prometheus, promtool
 from tests.conftest import Database, StartRiver
+from tests.testbed.exporter import Exporter
+from tests.testbed.faults import FAULTS, Environment
+from tests.testbed.process import wait_for
+from tests.testbed.prometheus import Prometheus, promtool
 
 WINDOW = 15
 """Seconds peaks are held here; a minute in a user's configuration."""

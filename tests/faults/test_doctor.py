@@ -8,13 +8,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from exporter.demo.faults import FAULTS, Environment
-from exporter.demo.pgbouncer import PgBouncer
-from exporter.demo.process import wait_for
-from exporter.demo.proxy import TcpProxy
-from exporter.demo.river import Load, River
 from tests.conftest import PASSWORD, ROLE, Database, StartRiver
 from tests.integration.test_doctor import LONGEST, completed, configuration, found
+from tests.testbed.faults import FAULTS, Environment
+from tests.testbed.pgbouncer import PgBouncer
+from tests.testbed.process import wait_for
+from tests.testbed.proxy import TcpProxy
+from tests.testbed.river import Load, River
 
 EXPECTED: dict[str, tuple[str, str, float | None]] = {
     "row-lock": ("locks", "pg_terminate_backend", None),

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from exporter.demo.faults import FAULTS, Environment
-from exporter.demo.pgbouncer import PgBouncer
-from exporter.demo.process import ServerFailed, wait_for
-from exporter.demo.proxy import TcpProxy
-from exporter.demo.river import River
 from tests.conftest import Database, StartRiver
+from tests.testbed.faults import FAULTS, Environment
+from tests.testbed.pgbouncer import PgBouncer
+from tests.testbed.process import ServerFailed, wait_for
+from tests.testbed.proxy import TcpProxy
+from tests.testbed.river import River
 
 both = pytest.mark.parametrize("river_version", ["0.51", "0.16"])
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from dashboards.fill import seconds
 from dashboards.queries import RECORDED_EVERY
-from exporter.demo.prometheus import Prometheus, promtool
+from tests.preview.fill import seconds
+from tests.testbed.prometheus import Prometheus, promtool
 
 RULES = Path(__file__).parents[2] / "config" / "alerts.yaml"
 GROUP = "river-dashboards"

@@ -3,10 +3,10 @@
 import re
 from functools import cache
 
-from alerts.source import Record, load
+from config.source.source import Record, load
 from exporter.app import METRICS
-from exporter.collectors import classes
-from exporter.metric import Kind, Metric
+from exporter.collectors.discovery import classes
+from exporter.metrics.metric import Kind, Metric
 
 TARGET_LABELS = {"namespace", "job", "instance", "pod"}
 """Labels that the scrape gives."""

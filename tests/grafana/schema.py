@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from jsonschema import Draft7Validator
 
-from exporter.demo.cache import fetch, run
+from tests.testbed.cache import fetch, run
 
 GENERATOR = "ts-json-schema-generator@2.4.0"
 Version = Literal["11.0.0", "13.2.3"]

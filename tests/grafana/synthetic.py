@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from exporter.collectors import classes
-from exporter.metric import Kind, Metric
+from exporter.collectors.discovery import classes
+from exporter.metrics.metric import Kind, Metric
 from exporter.river.operations import OPERATIONS
 from tests.grafana.catalogue import FOREIGN, metrics, shared
 

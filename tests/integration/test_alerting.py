@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.demo.process import wait_for
-from exporter.demo.prometheus import Alertmanager, Prometheus, amtool, promtool
 from tests.bench.chain import Notification, Receiver, redirected
+from tests.testbed.process import wait_for
+from tests.testbed.prometheus import Alertmanager, Prometheus, amtool, promtool
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"

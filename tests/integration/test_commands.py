@@ -25,18 +25,18 @@ from pathlib import Path
 import pytest
 
 from exporter.config import variable
-from exporter.demo.exporter import Exporter
-from exporter.demo.faults import FAULTS, Environment
-from exporter.demo.pgbouncer import PgBouncer
-from exporter.demo.postgres import Postgres
-from exporter.demo.postgres_binaries import environment, postgres_home
-from exporter.demo.prepare import prepare
-from exporter.demo.process import free_port, wait_for
-from exporter.demo.prometheus import Prometheus
-from exporter.demo.river import River
 from exporter.doctor.run import checks
 from tests.documents import ROOT, TABLE, Bash, Shown, documents, shown
 from tests.k8s import cluster_guide, helm
+from tests.testbed.exporter import Exporter
+from tests.testbed.faults import FAULTS, Environment
+from tests.testbed.pgbouncer import PgBouncer
+from tests.testbed.postgres import Postgres
+from tests.testbed.postgres_binaries import environment, postgres_home
+from tests.testbed.prepare import prepare
+from tests.testbed.process import free_port, wait_for
+from tests.testbed.prometheus import Prometheus
+from tests.testbed.river import River
 
 PASSWORD = "correct-horse"
 
@@ -466,7 +466,7 @@ def test_findings_of_doctor_are_shown_under_names_of_checks_there_are() -> None:
 
 
 def test_every_runbook_shows_what_is_printed_on_its_fault() -> None:
-    """Provoke it (`exporter/demo/faults`), and show what psql or doctor then says, shortened, in a block of `text`."""
+    """Provoke it (`tests/testbed/faults`), and show what psql or doctor then says, shortened, in a block of `text`."""
     runbooks = {each.document: False for each in SHOWN if each.document.startswith("docs/runbooks/")}
     runbooks |= {each.document: True for each in SHOWN if each.document in runbooks and each.expected}
     assert len(runbooks) > 20

@@ -11,15 +11,15 @@ import pytest
 from PIL import Image, ImageColor
 
 from dashboards import style
-from dashboards.fill import Api, Ask, Window, asks, named, panel_asks, panels
 from dashboards.generate import FOLDER
-from dashboards.look import THEMES
-from dashboards.preview import draw_all
-from exporter.demo.prometheus import Prometheus
 from tests.grafana.blocks import make, record
 from tests.grafana.catalogue import declared, shared
 from tests.grafana.promql import selections
 from tests.grafana.synthetic import Site, write
+from tests.preview.fill import Api, Ask, Window, asks, named, panel_asks, panels
+from tests.preview.look import THEMES
+from tests.preview.preview import draw_all
+from tests.testbed.prometheus import Prometheus
 
 SITES = (
     Site("one", exporters=1, speakers=1),

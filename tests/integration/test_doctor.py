@@ -15,13 +15,13 @@ import yaml
 from psycopg import sql
 
 from exporter.config import variable
-from exporter.demo.exporter import ROOT
-from exporter.demo.process import wait_for
-from exporter.demo.prometheus import Prometheus
-from exporter.demo.river import River
 from exporter.doctor.finding import Finding
 from exporter.doctor.run import Options, examine
 from tests.conftest import PASSWORD, ROLE, Database, StartExporter, StartRiver
+from tests.testbed.exporter import ROOT
+from tests.testbed.process import wait_for
+from tests.testbed.prometheus import Prometheus
+from tests.testbed.river import River
 
 LONGEST = 30.0
 """Seconds an examination may take."""

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from exporter.database import Unreachable
-from exporter.demo.exporter import Exporter
-from exporter.demo.process import wait_for
+from exporter.postgres.sessions import Unreachable
 from tests.collecting import Exporter as Collecting
 from tests.conftest import Database
+from tests.testbed.exporter import Exporter
+from tests.testbed.process import wait_for
 
 ONCE = ("river_jobs", "river_sessions", "river_session_seconds_total", "river_statement_calls_total")
 """Series that two exporters would double."""

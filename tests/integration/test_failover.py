@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from dashboards.incident import OFTEN
-from exporter.demo.exporter import Exporter, Metrics
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.process import wait_for
-from exporter.demo.proxy import TcpProxy
-from exporter.demo.river import River
 from tests.conftest import PASSWORD, ROLE
+from tests.preview.incident import OFTEN
+from tests.testbed.exporter import Exporter, Metrics
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.process import wait_for
+from tests.testbed.proxy import TcpProxy
+from tests.testbed.river import River
 
 DATABASE = "app"
 PAST_WAL = 200e6

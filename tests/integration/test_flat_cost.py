@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from exporter.collectors import classes
-from exporter.demo.postgres import Postgres
-from exporter.demo.river import Version
+from exporter.collectors.discovery import classes
 from tests.collecting import Exporter
 from tests.conftest import PASSWORD, ROLE
+from tests.testbed.postgres import Postgres
+from tests.testbed.river import Version
 
 FINISHED = 1_000_000
 NAMES = sorted(each.name for each in classes() if each.lane in ("database", "sampler"))

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from exporter.demo.exporter import Exporter
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.process import wait_for
 from tests.conftest import PASSWORD, ROLE, Database
 from tests.playing import COMPLETE, add_jobs, busy, idle
+from tests.testbed.exporter import Exporter
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.process import wait_for
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.database import load
+from exporter.postgres.sessions import load
 from tests.collecting import Exporter
 from tests.conftest import Database
 from tests.playing import add_jobs

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from exporter.budget.evidence import LagSummary
 from exporter.collectors.lag import REMEMBERED
-from exporter.database import Unreachable
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.process import wait_for
-from exporter.demo.river import migrate
-from exporter.evidence import LagSummary
-from exporter.setup_sql import render
+from exporter.postgres.role import render
+from exporter.postgres.sessions import Unreachable
 from tests.collecting import Exporter, Values
 from tests.conftest import PASSWORD, ROLE, Database, StartRiver
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.process import wait_for
+from tests.testbed.river import migrate
 
 COUNT, SUM, BUCKET = (f"river_completer_lag_seconds_{part}" for part in ("count", "sum", "bucket"))
 PUBLIC = ("public",)

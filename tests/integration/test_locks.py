@@ -7,13 +7,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.process import wait_for
-from exporter.watch import Blocking
+from exporter.collectors.schema_state import Blocking
 from tests.collecting import Exporter
 from tests.conftest import Database
 from tests.playing import COMPLETE, add_jobs, busy, idle, waits
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.process import wait_for
 
 UPDATE = "UPDATE river_job SET metadata = '{{}}' WHERE id = {}"
 

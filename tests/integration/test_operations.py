@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from psycopg.pq import ExecStatus
 
-from exporter.demo.postgres import Postgres
-from exporter.demo.process import wait_for
-from exporter.demo.river import River, Version, migrate
-from exporter.demo.river_source import statements
 from exporter.river.operations import Statement, classify
+from tests.testbed.postgres import Postgres
+from tests.testbed.process import wait_for
+from tests.testbed.river import River, Version, migrate
+from tests.testbed.river_source import statements
 
 SOURCES: dict[Version, str] = {"0.51": "v0.51.1", "0.16": "v0.16.0"}
 

@@ -13,11 +13,11 @@ import psycopg
 import pytest
 import requests
 
-from exporter.demo import cache, guard
-from exporter.demo.pgbouncer import PgBouncer
-from exporter.demo.postgres import Postgres
-from exporter.demo.process import Server, ServerFailed, free_port, wait_for
-from exporter.demo.prometheus import Alertmanager, Prometheus, amtool, promtool
+from tests.testbed import cache, guard
+from tests.testbed.pgbouncer import PgBouncer
+from tests.testbed.postgres import Postgres
+from tests.testbed.process import Server, ServerFailed, free_port, wait_for
+from tests.testbed.prometheus import Alertmanager, Prometheus, amtool, promtool
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,7 +79,7 @@ class TestCache:
         code = f"""
             import time
             from pathlib import Path
-            from exporter.demo.cache import fetch
+            from tests.testbed.cache import fetch
             def build(folder):
                 with Path({str(tmp_path / "builds")!r}).open("a") as file:
                     file.write("built\\n")
@@ -145,7 +145,7 @@ class TestProcess:
         parent = start_python(
             """
             import sys, time
-            from exporter.demo.process import Server, temporary_folder, wait_for
+            from tests.testbed.process import Server, temporary_folder, wait_for
             server = Server("sleeper", ["sh", "-c", "sleep 4242 & sleep 4242 & echo both; wait"])
             server.start()
             wait_for(lambda: "both" in server.log_text(), 10, "both sleepers", server)
@@ -309,7 +309,7 @@ class TestPostgres:
         parent = start_python(
             """
             import time
-            from exporter.demo.postgres import Postgres
+            from tests.testbed.postgres import Postgres
             server = Postgres(18)
             server.start()
             print(server.server.pid, server.server._start_time, server.folder, server._segment, flush=True)

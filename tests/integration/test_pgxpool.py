@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import pytest
 
 from exporter.collectors.pgxpool import DEADLINE
+from exporter.collectors.pools.page import PageError
 from exporter.config import variable
-from exporter.demo.process import free_port
-from exporter.page import PageError
 from tests.collecting import Exporter
 from tests.conftest import Database
 from tests.pages import Handler, Serve, answer, trickle
+from tests.testbed.process import free_port
 
 STATISTICS = b"""\
 pgxpool_max_conns 10

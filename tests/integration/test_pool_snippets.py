@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter.demo.cache import go, go_build
-from exporter.demo.process import Server, wait_for
-from exporter.poolstats import PoolStatistics, parse
+from exporter.collectors.pools.statistics import PoolStatistics, parse
 from tests.conftest import Database
+from tests.testbed.cache import go, go_build
+from tests.testbed.process import Server, wait_for
 
 MODULE = Path(__file__).parents[1] / "pool_snippets"
 

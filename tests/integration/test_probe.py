@@ -10,16 +10,16 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from exporter.address import addresses
 from exporter.budget import Wait
 from exporter.collectors.pgbouncer import PgbouncerCollector
+from exporter.collectors.schema_state import Completions
 from exporter.config import load
-from exporter.demo.pgbouncer import PgBouncer
-from exporter.demo.process import wait_for
-from exporter.demo.proxy import TcpProxy
-from exporter.watch import Completions
+from exporter.postgres.address import addresses
 from tests.collecting import Exporter
 from tests.conftest import PASSWORD, ROLE, Database
+from tests.testbed.pgbouncer import PgBouncer
+from tests.testbed.process import wait_for
+from tests.testbed.proxy import TcpProxy
 
 
 @pytest.fixture

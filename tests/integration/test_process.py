@@ -15,10 +15,10 @@ import psycopg
 import pytest
 import requests
 
-from exporter.demo.exporter import ROOT, Exporter, Metrics
-from exporter.demo.process import free_port, wait_for
-from exporter.demo.proxy import TcpProxy
 from tests.conftest import PASSWORD, ROLE, Database
+from tests.testbed.exporter import ROOT, Exporter, Metrics
+from tests.testbed.process import free_port, wait_for
+from tests.testbed.proxy import TcpProxy
 
 SECRETS = (PASSWORD, "o%rd", "o%25rd", "ss:w", "ss%3Aw", "w%2Fo")
 

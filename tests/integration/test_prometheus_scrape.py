@@ -14,9 +14,9 @@ import trustme
 import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from exporter.demo.process import wait_for
-from exporter.demo.prometheus import Prometheus, promtool
 from exporter.server import Routes, Server
+from tests.testbed.process import wait_for
+from tests.testbed.prometheus import Prometheus, promtool
 
 PASSWORD = "p@s:s/w%rd"
 

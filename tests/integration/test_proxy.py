@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from exporter.demo.proxy import TcpProxy
+from tests.testbed.proxy import TcpProxy
 
 
 @pytest.fixture

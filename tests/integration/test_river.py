@@ -5,9 +5,9 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.demo.process import ServerFailed, wait_for
-from exporter.demo.river import Load, River, Version, migrate
 from tests.conftest import Database, StartRiver
+from tests.testbed.process import ServerFailed, wait_for
+from tests.testbed.river import Load, River, Version, migrate
 
 both = pytest.mark.parametrize("river_version", ["0.51", "0.16"])
 

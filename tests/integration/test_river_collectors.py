@@ -9,9 +9,9 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from exporter.demo.process import wait_for
 from tests.collecting import Exporter, Values
 from tests.conftest import Database, StartRiver
+from tests.testbed.process import wait_for
 
 PUBLIC = ("public",)
 

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 
 from exporter.config import variable
-from exporter.demo.process import wait_for
 from tests.collecting import Exporter
 from tests.conftest import Database, StartRiver
 from tests.playing import COMPLETE, add_jobs, busy, idle, waits
+from tests.testbed.process import wait_for
 
 COMPLETING = "JobSetStateIfRunningMany"
 UPDATE = "UPDATE river_job SET metadata = '{{}}' WHERE id = {}"

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.collectors.storage import required
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
 from tests.collecting import Exporter
 from tests.conftest import PASSWORD, ROLE
 from tests.standby import standby
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
 
 
 @pytest.fixture(scope="module")

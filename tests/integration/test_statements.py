@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.process import wait_for
-from exporter.demo.river import migrate
-from exporter.setup_sql import render
+from exporter.postgres.role import render
 from tests.collecting import Exporter, Values
 from tests.conftest import ROLE, Database, StartRiver
 from tests.playing import COMPLETE, add_jobs
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.process import wait_for
+from tests.testbed.river import migrate
 
 COMPLETING = "JobSetStateIfRunningMany"
 CALLS = "river_statement_calls_total"

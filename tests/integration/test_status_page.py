@@ -11,13 +11,13 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page
 
-from exporter.demo.exporter import Exporter
-from exporter.demo.faults import FAULTS, Environment
-from exporter.demo.process import wait_for
-from exporter.demo.proxy import TcpProxy
-from exporter.demo.river import River
 from tests.browser import axe, chromium
 from tests.conftest import Database, StartRiver
+from tests.testbed.exporter import Exporter
+from tests.testbed.faults import FAULTS, Environment
+from tests.testbed.process import wait_for
+from tests.testbed.proxy import TcpProxy
+from tests.testbed.river import River
 
 FAST = {"collectors.jobs.interval": "1s", "collectors.river.interval": "1s", "limits.queues": "200"}
 MOST_BYTES = 100_000

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from exporter.demo.process import wait_for
 from exporter.river.facts import INDEXES
 from tests.collecting import Exporter
 from tests.conftest import Database
+from tests.testbed.process import wait_for
 
 PUBLIC = ("public",)
 

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from exporter.collector import Runner
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
-from exporter.demo.process import wait_for
-from exporter.demo.river import migrate
+from exporter.collectors.runner import Runner
 from exporter.doctor.connection import judge
-from exporter.setup_sql import render
+from exporter.postgres.role import render
 from tests.collecting import Exporter
 from tests.conftest import ROLE, Database
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
+from tests.testbed.process import wait_for
+from tests.testbed.river import migrate
 
 POOR = "Poor exporter"
 """A role of the test's own, whose name must be quoted."""
@@ -158,7 +158,10 @@ def test_river_s_schema_is_found_by_the_search_path(database: Database) -> None:
     with database.connect() as superuser:
         superuser.execute(render(["Jobs"], ROLE).encode())
     with Exporter(f"{database.exporter_url}?search_path=nowhere,%22Jobs%22,public") as exporter:
-        assert (exporter.context.target.schemas, exporter.context.target.default) == (("Jobs",), "Jobs")
+        assert (exporter.context.target.schemas, exporter.context.target.default) == (
+            ("Jobs",),
+            "Jobs",
+        )
         assert exporter.run("jobs")["river_queues_folded"] == {("Jobs",): 0}
 
 

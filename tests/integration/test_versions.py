@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.collectors import classes
-from exporter.demo.postgres import Postgres
-from exporter.demo.prepare import prepare
+from exporter.collectors.discovery import classes
 from tests.collecting import Exporter, Values
 from tests.conftest import PASSWORD, ROLE
+from tests.testbed.postgres import Postgres
+from tests.testbed.prepare import prepare
 
 NAMES = sorted(each.name for each in classes() if each.lane == "database" and each.elected)
 

@@ -18,16 +18,16 @@ import pytest
 import requests
 
 from exporter import __version__
-from exporter.demo import river
-from exporter.demo.postgres import Postgres
-from exporter.demo.postgres_binaries import postgres_home
-from exporter.demo.process import wait_for
-from exporter.demo.prometheus import Prometheus, promtool
 from tests.documents import Bash, Shown, shown
 from tests.k8s import helm, image_tools, operator
 from tests.k8s.conftest import TEMPLATE, postgres_for_pods
 from tests.k8s.image_tools import ROOT
 from tests.k8s.kubernetes import NODE, Cluster
+from tests.testbed import river
+from tests.testbed.postgres import Postgres
+from tests.testbed.postgres_binaries import postgres_home
+from tests.testbed.process import wait_for
+from tests.testbed.prometheus import Prometheus, promtool
 
 pytestmark = pytest.mark.timeout(900)
 

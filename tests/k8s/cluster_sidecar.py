@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import requests
 
-from exporter.demo.process import wait_for
-from exporter.demo.prometheus import Prometheus
 from tests.k8s import helm, operator
 from tests.k8s.kubernetes import Cluster, Watched, container, get, moment, process_of
 from tests.k8s.release import APP, Place, Release, application, released, secrets
+from tests.testbed.process import wait_for
+from tests.testbed.prometheus import Prometheus
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -14,13 +14,13 @@ import pytest
 import requests
 import requests.adapters
 
-from exporter.demo.process import wait_for
-from exporter.demo.prometheus import Prometheus
-from exporter.demo.river import River
 from tests.conftest import ROLE
 from tests.k8s import helm, operator
 from tests.k8s.kubernetes import Cluster, container, get, moment
 from tests.k8s.release import ALONE, Place, Release, alone, released, secrets
+from tests.testbed.process import wait_for
+from tests.testbed.prometheus import Prometheus
+from tests.testbed.river import River
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from exporter.demo.process import wait_for
 from tests.k8s.kubernetes import Cluster, container, get, moment, process_of
 from tests.k8s.release import APP, Place
+from tests.testbed.process import wait_for
 
 pytestmark = pytest.mark.timeout(1200)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo import river
-from exporter.demo.postgres import Postgres
 from tests.k8s import helm, image_tools
 from tests.k8s.kubernetes import Cluster
 from tests.k8s.release import Place, Release, application, released, secrets
+from tests.testbed import river
+from tests.testbed.postgres import Postgres
 
 TEMPLATE = "river_template"
 

@@ -1,9 +1,9 @@
 """Everything the tests on the cluster need, fetched and built with progress shown: ``python -m tests.k8s.fetch``."""
 
-from exporter.demo import river
-from exporter.demo.postgres_binaries import postgres_home
-from exporter.demo.prometheus import promtool
 from tests.k8s import helm, image_tools, operator
+from tests.testbed import river
+from tests.testbed.postgres_binaries import postgres_home
+from tests.testbed.prometheus import promtool
 
 
 def main() -> None:

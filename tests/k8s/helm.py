@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from exporter.demo.cache import fetch, go, run, unpack_wheel
-from exporter.demo.river_source import module
 from tests.k8s.image_tools import ROOT
+from tests.testbed.cache import fetch, go, run, unpack_wheel
+from tests.testbed.river_source import module
 
 CHART = ROOT / "helm" / "river-exporter"
 EXAMPLE = ROOT / "helm" / "examples" / "river-app"

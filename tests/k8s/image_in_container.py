@@ -13,9 +13,9 @@ import requests
 import yaml
 
 from exporter import __version__
-from exporter.demo.process import Server, free_port, wait_for
 from tests.conftest import Database, StartRiver
 from tests.k8s import image_tools
+from tests.testbed.process import Server, free_port, wait_for
 
 LIMIT = "64m"
 """The memory the container gets; the accepted resident size of the exporter is below 56 MiB."""
@@ -79,7 +79,7 @@ def test_nothing_in_it_can_be_run_but_the_exporter(layers: dict[str, tarfile.Tar
     programs = {path for path, each in layers.items() if each.isfile() and each.mode & 0o111}
     names = {Path(path).name for path in programs}
     assert {name for name in names if not re.match(r"python3\.\d+$|river-exporter$|ld-linux", name)} == set()
-    unwanted = re.compile(r"/(pip|setuptools|ensurepip|idlelib|tkinter|exporter/demo)(/|$)")
+    unwanted = re.compile(r"/(pip|setuptools|ensurepip|idlelib|tkinter|tests)(/|$)")
     assert [path for path in layers if unwanted.search(path)] == []
 
 

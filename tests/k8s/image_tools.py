@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from exporter.demo.cache import PartMissing, cache_dir, fetch, lock, machine, run, say
-from exporter.demo.debian import debian_program, environment
+from tests.testbed.cache import PartMissing, cache_dir, fetch, lock, machine, run, say
+from tests.testbed.debian import debian_program, environment
 
 ROOT = Path(__file__).parents[2]
 """The checkout."""

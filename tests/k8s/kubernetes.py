@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import requests
 
-from exporter.demo.cache import cache_dir
-from exporter.demo.process import remove_folder, temporary_folder, wait_for
+from tests.testbed.cache import cache_dir
+from tests.testbed.process import remove_folder, temporary_folder, wait_for
 
 CLUSTER = Path(__file__).parent / "cluster"
 

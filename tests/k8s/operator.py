@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from exporter.demo.cache import go_build
+from tests.testbed.cache import go_build
 
 
 def scrape_job(monitor: dict[str, Any], kubeconfig: Path) -> dict[str, Any]:

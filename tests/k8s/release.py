@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.demo.postgres import Postgres
-from exporter.setup_sql import render
+from exporter.postgres.role import render
 from tests.conftest import PASSWORD, ROLE
 from tests.k8s import helm, image_tools
 from tests.k8s.kubernetes import NODE, Cluster
+from tests.testbed.postgres import Postgres
 
 APP = "app.kubernetes.io/name=river-app"
 """The pods of the example application."""

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from exporter import __version__
 from exporter.config import Config, load
-from exporter.demo.cache import run
-from exporter.demo.prometheus import promtool
 from tests.k8s import helm
 from tests.k8s.golden import documents, golden
 from tests.k8s.image_tools import ROOT
+from tests.testbed.cache import run
+from tests.testbed.prometheus import promtool
 
 VALUES = sorted(helm.VALUES.glob("*.yaml"))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.cache import go_build
+from tests.testbed.cache import go_build
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parents[1] / "config"

@@ -7,9 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from exporter.address import Address, addresses, without_pgx
 from exporter.config import load
 from exporter.errors import ConfigError
+from exporter.postgres.address import Address, addresses, without_pgx
 
 PASSWORD = "p@ss:w/o%rd"
 

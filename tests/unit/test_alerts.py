@@ -10,13 +10,13 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from alerts import cases, generate, render
-from alerts.source import Group, Source, Threshold, expand, load
+from config.source import cases, generate, render
+from config.source.source import Group, Source, Threshold, expand, load
 from dashboards.frame import UIDS
 from exporter.catalog import catalog
 from exporter.collectors.target import OPTIONAL, REMEDIES
 from exporter.doctor.run import GROUPS
-from exporter.metric import Kind
+from exporter.metrics.metric import Kind
 from exporter.river.facts import COMPLETER_GIVES_UP, HOT_OPERATION_TIMEOUT
 from exporter.river.operations import COMPLETING
 from tests.grafana.catalogue import recorded

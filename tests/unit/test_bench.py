@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.exporter import Metrics
 from tests.bench.figures import Figure, keep, quantile, shown, table, with_unit
 from tests.bench.healthy import Record, chosen
 from tests.bench.hour import plan
@@ -17,6 +16,7 @@ from tests.bench.precursor import Result
 from tests.bench.report import verdict
 from tests.bench.statements import Cost, Entry, best, costs, names, one_form
 from tests.bench.usage import ProcessorTime
+from tests.testbed.exporter import Metrics
 
 
 def test_a_figure_keeps_its_limit_up_to_the_limit() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
+from docs.generate import METRICS, metrics_page
 from exporter.catalog import catalog
 from exporter.config import keys, load
-from exporter.generate import METRICS, metrics_page
 
 REFERENCE = Path(__file__).parents[2] / "config" / "exporter.yaml"
 

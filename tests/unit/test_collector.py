@@ -10,12 +10,13 @@ from typing import cast
 import psycopg
 import pytest
 
-from exporter.collector import Collector, Runner
-from exporter.collectors import classes, names
-from exporter.context import Context
-from exporter.database import Unreachable
-from exporter.metric import Sample, gauge
-from exporter.snapshot import Snapshot
+from exporter.collectors.base import Collector
+from exporter.collectors.context import Context
+from exporter.collectors.discovery import classes, names
+from exporter.collectors.runner import Runner
+from exporter.metrics.metric import Sample, gauge
+from exporter.metrics.snapshot import Snapshot
+from exporter.postgres.sessions import Unreachable
 
 VALUE = gauge("river_value", "A value", "who")
 PEAK = gauge("river_peak", "Held", "who")

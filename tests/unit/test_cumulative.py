@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.cumulative import CumulativeCounters, Differences
-from exporter.metric import counter
+from exporter.metrics.cumulative import CumulativeCounters, Differences
+from exporter.metrics.metric import counter
 
 WAL = counter("river_test_bytes_total", "Bytes")
 IO = counter("river_test_operations_total", "Operations", "operation")

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
-from alerts.source import load
+from config.source.source import load
 from dashboards import style
-from dashboards.fill import Ask, asks, panels
 from dashboards.frame import SCREEN, UIDS
 from dashboards.generate import FOLDER, drift
-from exporter.metric import Kind
+from exporter.metrics.metric import Kind
 from tests.grafana.catalogue import TARGET_LABELS, declared, metrics, recorded, series, shared
 from tests.grafana.colours import DEFICIENCIES, contrast, difference
 from tests.grafana.promql import Selection, selections
 from tests.grafana.schema import Version, errors, override_errors
+from tests.preview.fill import Ask, asks, panels
 
 DOCUMENTS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
 CONFIG = Path(__file__).parents[2] / "config"

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs import doctor_page
 from exporter.budget import Verdict
+from exporter.collectors.context import Target
 from exporter.collectors.jobs import JOBS, OLDEST
 from exporter.collectors.river import PAUSED
+from exporter.collectors.schema_state import Blocking
 from exporter.config import load
-from exporter.context import Target
-from exporter.database import Unreachable
 from exporter.doctor import (
     alerts,
     completer,
     configuration,
     connection,
-    docs,
     locks,
     network,
     plan,
@@ -33,9 +33,9 @@ from exporter.doctor import (
 from exporter.doctor.finding import EXIT_CODES, Finding, worst
 from exporter.doctor.patient import Patient, admit
 from exporter.doctor.run import checks
-from exporter.values import Values
-from exporter.watch import Blocking
-from exporter.words import percentile, seconds, share, size
+from exporter.humanize import percentile, seconds, share, size
+from exporter.metrics.values import Values
+from exporter.postgres.sessions import Unreachable
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def test_check_names_are_unique_and_every_group_has_some() -> None:
 
 def test_documentation_has_every_check() -> None:
     """`make generate` was run after the last change."""
-    assert (ROOT / "docs" / "doctor.md").read_text() == docs.page()
+    assert (ROOT / "docs" / "doctor.md").read_text() == doctor_page.page()
 
 
 def test_exit_code_follows_the_worst_finding() -> None:

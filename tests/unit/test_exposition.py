@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from exporter.exposition import Exposition
+from exporter.metrics.exposition import Exposition
 
 # What Prometheus 2.42 and 3 send, a browser, and a bare client.
 ACCEPTS = [
@@ -122,7 +122,7 @@ def test_new_values_series_and_families_appear_and_old_ones_vanish() -> None:
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Label values that come and go must not grow the memory for ever."""
-    monkeypatch.setattr("exporter.exposition._MAX_SERIES", 10)
+    monkeypatch.setattr("exporter.metrics.exposition._MAX_SERIES", 10)
     given = _Given([])
     registry = CollectorRegistry(auto_describe=False)
     registry.register(given)
@@ -174,7 +174,7 @@ def test_scrapes_at_one_time_share_a_rendering_that_began_after_each_of_them(mon
             release.wait(30)
             yield GaugeMetricFamily("a", "A", value=number)
 
-    monkeypatch.setattr("exporter.exposition.time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr("exporter.metrics.exposition.time", SimpleNamespace(monotonic=clock))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Slow())
     exposition = Exposition(registry)

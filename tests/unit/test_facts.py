@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.river_source import DRIVER, module
 from exporter.river import facts
 from exporter.river.operations import OPERATIONS
+from tests.testbed.river_source import DRIVER, module
 
 RIVER = "github.com/riverqueue/river"
 COMPLETER = "internal/jobcompleter/job_completer.go"

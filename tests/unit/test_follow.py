@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from exporter.demo.process import free_port, wait_for
 from exporter.errors import ConfigError
-from exporter.follow import Ending, Follower, wait_out
+from exporter.reload import Ending, Follower, wait_out
+from tests.testbed.process import free_port, wait_for
 
 
 def mount(folder: Path, text: str) -> None:
@@ -92,7 +92,7 @@ def test_a_wrong_configuration_is_served_until_it_is_right(caplog: pytest.LogCap
     thread.join(10)
     assert results == ["made"]
     assert not answers(url)
-    said = [record.getMessage() for record in caplog.records if record.name == "exporter.follow"]
+    said = [record.getMessage() for record in caplog.records if record.name == "exporter.reload"]
     assert len(said) == 2, said
 
 

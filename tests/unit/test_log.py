@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from exporter import log
 from exporter.errors import ConfigError
-from exporter.masking import MASK, clear_secrets
+from exporter.logs import log
+from exporter.logs.masking import MASK, clear_secrets
 
 LOGGER = logging.getLogger("exporter.test")
 

@@ -8,7 +8,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from exporter.masking import MASK, clear_secrets, mask, register_secret
+from exporter.logs.masking import MASK, clear_secrets, mask, register_secret
 
 HARD = "p@s:s/w%rd'\"\\ é?#&="
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.demo.river_source import statements
 from exporter.river.operations import COMPLETING, LONGEST, OPERATIONS, _classify, classify
+from tests.testbed.river_source import statements
 
 VERSIONS = ("v0.16.0", "v0.20.2", "v0.24.0", "v0.51.1")
 """The oldest and the newest River, and two between whose statements look different."""

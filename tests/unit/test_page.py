@@ -11,9 +11,9 @@ from typing import cast
 
 import pytest
 
-from exporter.demo.process import free_port, wait_for
-from exporter.page import MOST_BYTES, MOST_THREADS, Page, PageError
+from exporter.collectors.pools.page import MOST_BYTES, MOST_THREADS, Page, PageError
 from tests.pages import Handler, Serve, answer, trickle
+from tests.testbed.process import free_port, wait_for
 
 DEADLINE = 0.5
 

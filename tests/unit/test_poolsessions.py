@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.poolsessions import Connection, ServerView, look
+from exporter.collectors.pools.sessions import Connection, ServerView, look
 
 ONE, OTHER = ("10.0.0.1", "river", "worker"), ("10.0.0.2", "river", "worker")
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from exporter.poolstats import NAMES, PoolChange, PoolStatistics, change, parse
+from exporter.collectors.pools.statistics import NAMES, PoolChange, PoolStatistics, change, parse
 
 NOISE = """# HELP go_goroutines Number of goroutines that currently exist.
 # TYPE go_goroutines gauge

@@ -2,9 +2,9 @@
 
 import pytest
 
-from dashboards import preview
-from dashboards.fill import Ask, Window, fill, label_values, named
 from dashboards.units import text
+from tests.preview import preview
+from tests.preview.fill import Ask, Window, fill, label_values, named
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,20 @@ import pytest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.registry import CollectorRegistry
 
-from exporter.metric import Counter, Histogram, Kind, Metric, Sample, Summary, counter, gauge, histogram, summary
-from exporter.registry import expose
-from exporter.snapshot import Snapshot
+from exporter.metrics.metric import (
+    Counter,
+    Histogram,
+    Kind,
+    Metric,
+    Sample,
+    Summary,
+    counter,
+    gauge,
+    histogram,
+    summary,
+)
+from exporter.metrics.registry import expose
+from exporter.metrics.snapshot import Snapshot
 
 UGLY = 'a"b\\c\nd é'
 

@@ -10,10 +10,11 @@ from typing import cast
 
 import pytest
 
-from exporter import schedule
-from exporter.collector import Collector, Lane, Runner
-from exporter.demo.process import wait_for
-from exporter.schedule import Schedule
+from exporter.collectors import scheduler as schedule
+from exporter.collectors.base import Collector, Lane
+from exporter.collectors.runner import Runner
+from exporter.collectors.scheduler import Schedule
+from tests.testbed.process import wait_for
 
 
 class Fake:

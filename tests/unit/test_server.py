@@ -25,10 +25,10 @@ import trustme
 from prometheus_client import CollectorRegistry, Gauge
 
 from exporter import connection, server
-from exporter.demo.process import wait_for
 from exporter.errors import ConfigError
 from exporter.listen import parse
 from exporter.server import Routes, Server
+from tests.testbed.process import wait_for
 
 PASSWORD = "p@s:s/w%rd é"
 

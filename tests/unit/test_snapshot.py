@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from exporter.metric import Sample, gauge
-from exporter.snapshot import Snapshot
+from exporter.metrics.metric import Sample, gauge
+from exporter.metrics.snapshot import Snapshot
 
 VALUE = gauge("river_value", "A value", "who")
 

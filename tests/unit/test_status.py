@@ -13,6 +13,7 @@ import pytest
 from dashboards import style
 from exporter.budget import CAUSES, Verdict
 from exporter.budget.history import SLOTS, History
+from exporter.collectors.schema_state import Blocking
 from exporter.status.html import page, script
 from exporter.status.sentence import Moment, sentence
 from exporter.status.view import (
@@ -24,7 +25,6 @@ from exporter.status.view import (
     View,
     as_data,
 )
-from exporter.watch import Blocking
 
 BLOCKED = Blocking(
     812, "JobSetStateIfRunningMany", 4.2, "transactionid/ShareLock", 977, "idle_in_transaction", "psql",

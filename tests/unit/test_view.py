@@ -1,7 +1,7 @@
 """The demonstration's view says what a scrape says, and nothing where it says nothing."""
 
-from exporter.demo.exporter import Metrics
-from exporter.demo.view import Watch, line, screen
+from tests.demo.view import Watch, line, screen
+from tests.testbed.exporter import Metrics
 
 HEALTHY = """\
 # TYPE river_jobs gauge

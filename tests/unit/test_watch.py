@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.peak import Peak
+from exporter.collectors.schema_state import Stalls
+from exporter.metrics.peak import Peak
 from exporter.river.facts import COMPLETER_ATTEMPTS, COMPLETER_SLEEPS
-from exporter.watch import Stalls
 
 
 def test_a_peak_is_held_for_the_window() -> None:

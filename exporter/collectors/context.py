@@ -1,0 +1,124 @@
+"""What the parts of a running exporter share: configuration, sessions, and what is known of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from exporter.budget import Attempts, Budget, Wait
+from exporter.collectors.schema_state import INFLIGHT, RUNNING, WAIT, WAITERS, Watch
+from exporter.config import Config
+from exporter.metrics.metric import Metric
+from exporter.metrics.peak import Peak
+from exporter.metrics.snapshot import Snapshot
+from exporter.postgres.address import Address
+from exporter.postgres.leader import Election
+from exporter.postgres.sessions import Database, Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The watched database, as its catalogue last told it; None or empty means that it has not been asked yet.
+
+    `default` is the schema that River's names without one mean: the first in the search path, else of `schemas`.
+    `remedies` says of a missing capability what mends it on this server, where the general remedy would not.
+    """
+
+    schemas: tuple[str, ...] = ()
+    default: str | None = None
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
+    remedies: Mapping[str, str] = field(default_factory=dict)
+    statements_schema: str | None = None
+    statements_version: tuple[int, ...] = ()
+    pgstattuple_schema: str | None = None
+    version: int = 0
+    system: int | None = None
+    started: float | None = None
+    standby: bool = False
+    database: int = 0
+
+
+@dataclass(slots=True)
+class Context:
+    """Passed to every collector. `target` is replaced whole, so a reader sees one moment's truth.
+
+    Args:
+        clock: a monotonic clock in seconds.
+
+    Attributes:
+        waits: what each source says of waiting for the network or a connection, asked at a moment in monotonic seconds.
+    """
+
+    config: Config
+    database: Database
+    river: Address
+    pgbouncer: Address | None
+    snapshot: Snapshot
+    election: Election
+    clock: Callable[[], float]
+    leases: dict[str, Lease]
+    target: Target = field(default_factory=Target)
+    watches: dict[str, Watch] = field(default_factory=dict)
+    waits: dict[str, Callable[[float], Wait | None]] = field(default_factory=dict)
+
+    def configure(self, config: Config) -> None:
+        """Take a configuration that was read anew; what is held already is held by its window from now on."""
+        self.config = config
+        for watch in self.watches.values():
+            watch.configure(float(config.river.timeout), float(config.window), config.thresholds.warning)
+        self.snapshot.hold(float(config.window))
+
+    def peak(self, metric: Metric) -> Peak:
+        """A peak of `metric` that is held for the configured window, also after a reload has changed it."""
+        return self.snapshot.peak(metric, float(self.config.window))
+
+    def watch(self, schema: str) -> Watch:
+        """What is seen of the River in `schema`; it lasts as long as the process."""
+        found = self.watches.get(schema)
+        if found is None:
+            timeout, window = float(self.config.river.timeout), float(self.config.window)
+            budget = Budget(timeout, window, self.config.thresholds.warning)
+            found = Watch(
+                schema,
+                Attempts(timeout),
+                budget,
+                inflight=self.peak(INFLIGHT),
+                lock_waiters=self.peak(WAITERS),
+                lock_waits=self.peak(WAIT),
+                running=self.peak(RUNNING),
+            )
+            self.watches = {**self.watches, schema: found}
+        return found
+
+    def led(self) -> tuple[str, ...]:
+        """The schemas whose database-wide numbers are this exporter's to give."""
+        return self.election.led(self.clock())
+
+    def behind_pooler(self) -> bool:
+        """Whether the probe goes to River's own pool of a pooler: another address than the database's, as River's user.
+
+        A pooler's pools are per user, so with a user of its own the probe sees the network and nothing of River's pool.
+        """
+        if str(self.river) == str(self.database.address):
+            return False
+        user = self.river.parameters().get("user")
+        seen = {each for watch in self.watches.values() if watch.sessions for each in watch.sessions.users}
+        return user in seen if seen else user != self.database.address.parameters().get("user")
+
+    def sample_pace(self, collector: str) -> float:
+        """Seconds between two samples: the collector's own interval where it is set, else `sample_interval`."""
+        return float(self.config.collector(collector).interval or self.config.sample_interval)
+
+    def close(self) -> None:
+        """Give the sessions up, and with them the election's lock, so that another exporter takes over at once."""
+        for lease in self.leases.values():
+            lease.give_up()
+        self.database.close()
+
+    def superseded(self) -> bool:
+        """Whether the database answers and what it says is not ours to give; not so while nobody knows."""
+        return self.election.known(self.clock()) and not self.led()
+
+    def capable(self, capability: str) -> bool:
+        """Whether a capability is there; one that has not been checked yet is not."""
+        return self.target.capabilities.get(capability, False)

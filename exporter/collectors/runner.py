@@ -1,0 +1,146 @@
+"""The one wrapper that runs each collector: timed, checked, its samples swapped in whole."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import psycopg
+
+from exporter.collectors.base import Collector
+from exporter.errors import ExporterError
+from exporter.metrics.metric import Counter, Metric, Sample, gauge
+from exporter.postgres.sessions import Unreachable, one_line
+
+log = logging.getLogger("exporter.collector")
+
+MOST_REST = 16
+"""How many intervals a collector rests at most between two runs that the server cut off."""
+
+LIFETIME_INTERVALS = 3
+MINIMUM_LIFETIME = 10.0
+"""Samples vanish after three intervals without a successful run, at least 10 s."""
+
+SUCCESS = gauge("river_exporter_collector_success", "1 when the collector's last run succeeded", "collector")
+DURATION = gauge("river_exporter_collector_duration_seconds", "How long the collector's last run took", "collector")
+LATENESS = gauge(
+    "river_exporter_collector_lateness_seconds",
+    "How late the collector's last run started",
+    "collector",
+)
+LAST_SUCCESS = gauge(
+    "river_exporter_collector_last_success_timestamp_seconds",
+    "Unix time of the collector's last success",
+    "collector",
+)
+FAILURES = Metric(
+    "river_exporter_collector_failures_total", SUCCESS.kind.COUNTER, "Runs of the collector that failed", ("collector",)
+)
+RUNNER_METRICS = (SUCCESS, DURATION, LATENESS, LAST_SUCCESS, FAILURES)
+
+
+class Runner:
+    """Runs one collector and keeps the record of its runs."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        self._failures = Counter(FAILURES)
+        self._failures.add(0, collector.name)
+        self._last: tuple[float, float, float] | None = None  # success, duration, lateness
+        self._last_success: float | None = None
+        self._rest = 1
+        self._said = ""
+
+    def run(self, lateness: float = 0.0) -> bool:
+        """One run; no exception leaves it, and a failed run leaves the former samples to their lifetime.
+
+        Returns:
+            Whether the collector had a reason to run here.
+        """
+        collector, context = self.collector, self.collector.context
+        if not self._may_run():
+            if not collector.elected or context.superseded() or not collector.wanted():
+                context.snapshot.drop(collector.name)
+            self._last = None
+            return False
+        started = time.monotonic()
+        try:
+            samples = list(collector.collect())
+            _check(collector, samples)
+        except Exception as error:
+            self._failures.add(1, collector.name)
+            self._last = (0.0, time.monotonic() - started, lateness)
+            if isinstance(error, psycopg.errors.QueryCanceled) and collector.lane == "database":
+                self._rest = min(2 * self._rest, MOST_REST)
+            self._say(error)
+        else:
+            lifetime = max(MINIMUM_LIFETIME, LIFETIME_INTERVALS * collector.pace())
+            context.snapshot.put(collector.name, samples, lifetime)
+            self._last = (1.0, time.monotonic() - started, lateness)
+            self._last_success = time.time()
+            self._rest = 1
+            self._said = ""
+        return True
+
+    def pace(self) -> float:
+        """Seconds from one start to the next: twice as long with each run that took the whole `statement_timeout`.
+
+        Where an index is lost, that is what a collector costs the server each time. The sampler rests never.
+        """
+        return self.collector.pace() * self._rest
+
+    @property
+    def failure(self) -> str:
+        """Why the last run failed; empty when it did not."""
+        return self._said
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last run took; None while the collector has no reason to run here."""
+        return self._last[1] if self._last else None
+
+    def samples(self) -> Iterator[Sample]:
+        """The record: nothing while the collector has no reason to run here."""
+        name = self.collector.name
+        if self._last:
+            for metric, value in zip((SUCCESS, DURATION, LATENESS), self._last, strict=True):
+                yield metric.sample(value, name)
+        if self._last_success is not None:
+            yield LAST_SUCCESS.sample(self._last_success, name)
+        yield from self._failures.samples()
+
+    def _may_run(self) -> bool:
+        collector, context = self.collector, self.collector.context
+        if not collector.wanted() or (collector.elected and not context.led()):
+            return False
+        return all(context.capable(capability) for capability in collector.needs)
+
+    def _say(self, error: Exception) -> None:
+        """Log a failure once, until it changes: a dead database must not fill the log."""
+        expected = isinstance(error, ExporterError | psycopg.Error | OSError)
+        text = one_line(error) if expected else f"{type(error).__name__}: {one_line(error)}"
+        level = logging.WARNING if expected else logging.ERROR
+        if isinstance(error, Unreachable):
+            text = f"no contact ({error.reason}): {text}"
+        if text != self._said:
+            self._said = text
+            log.log(
+                level,
+                "collector failed",
+                extra={"collector": self.collector.name, "error": text},
+                exc_info=None if expected else error,
+            )
+
+
+def _check(collector: Collector, samples: list[Sample]) -> None:
+    """Refuse undeclared metrics, which no documentation has, and double series, which break a scrape."""
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    declared = collector.metrics
+    for sample in samples:
+        if sample.metric not in declared:
+            raise ValueError(f"{sample.metric.name} is not declared by collector {collector.name}")
+        key = (sample.metric.name, sample.labels)
+        if key in seen:
+            raise ValueError(f"{sample.metric.name}{sample.labels} stands twice in one run")
+        seen.add(key)

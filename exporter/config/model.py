@@ -1,0 +1,448 @@
+"""Configuration: one frozen, validated object made from a YAML file and `RIVER_EXPORTER_*` variables.
+
+What a file says wins over the environment. Every error names the key, where it stands and the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache, reduce
+from operator import or_
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from exporter.config.yamlfile import YamlFile
+from exporter.errors import ConfigError
+from exporter.logs.masking import mask
+
+PREFIX = "RIVER_EXPORTER_"
+# Variables of the prefix that are no configuration keys: the demo's cache folder, the file's own path.
+_NOT_KEYS = {f"{PREFIX}CACHE", f"{PREFIX}CONFIG_FILE"}
+# Kubernetes adds these to every pod beside a Service called river-exporter-…
+_SERVICE_LINKS = re.compile(
+    rf"{PREFIX}(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d))+")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(float):
+    """Seconds, written as Prometheus writes durations: `500ms`, `10s`, `1m30s`, `1h`."""
+
+    least: ClassVar[float] = 0.0
+    """The shortest that is accepted, in seconds."""
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Read a duration; raises ValueError with an example when it is none, not above zero or below `least`."""
+        if not isinstance(text, str) or not _DURATION.fullmatch(text):
+            raise ValueError(f"{text!r} is no duration; write it like 500ms, 10s or 1m30s")
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|[smhd])", text))
+        if seconds <= 0:
+            raise ValueError(f"{text!r} is not above zero")
+        if seconds < cls.least:
+            raise ValueError(f"{text!r} is too short; give {cls(cls.least)} or more")
+        return cls(seconds)
+
+    def __str__(self) -> str:
+        for unit in ("d", "h", "m", "s"):
+            if self % _UNITS[unit] == 0:
+                return f"{self / _UNITS[unit]:g}{unit}"
+        return f"{self * 1000:g}ms"
+
+
+class Interval(Duration):
+    """Seconds between two runs: what runs more often keeps the database busy."""
+
+    least = 0.1
+
+
+class Window(Duration):
+    """Seconds that a peak is held for: a shorter one ends before the next scrape, and within a single attempt."""
+
+    least = 10.0
+
+
+Ratio = Annotated[float, Meta(gt=0, le=10, description="a share of the timeout")]
+Seconds = Duration
+_DURATIONS = (Duration, Interval, Window)
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping of the file; unknown keys are refused."""
+
+
+class Endpoint(_Section, frozen=True):
+    """An address of PostgreSQL or PgBouncer; files are re-read at every connect."""
+
+    url: str | None = None
+    url_file: str | None = None
+    password_file: str | None = None
+
+
+class Pgbouncer(Endpoint, frozen=True):
+    """PgBouncer's console, and the user whose pool is River's; by default that of `river.url`."""
+
+    user: str | None = None
+
+
+class Database(Endpoint, frozen=True):
+    """What is sampled: straight to PostgreSQL."""
+
+    connect_timeout: Seconds = Duration(5)
+    statement_timeout: Seconds = Duration(3)
+    lock_timeout: Seconds = Duration(0.2)
+
+
+class SessionPatterns(_Section, frozen=True):
+    """Which sessions are River's beside those seen running one of its statements: regular expressions."""
+
+    application_name: str | None = None
+    user: str | None = None
+
+
+class River(Endpoint, frozen=True):
+    """River itself: the address it uses, its schemas, and where its process exposes its pool."""
+
+    schemas: tuple[Annotated[str, Meta(min_length=1, max_length=63)], ...] = ()
+    timeout: Seconds = Duration(10)
+    metrics_urls: tuple[str, ...] = ()
+    workers: Annotated[int, Meta(ge=1)] | None = None
+    sessions: SessionPatterns = SessionPatterns()
+
+
+class Thresholds(_Section, frozen=True):
+    """Shares of the timeout from which people are told."""
+
+    warning: Ratio = 0.3
+    critical: Ratio = 0.5
+
+
+class CollectorSettings(_Section, frozen=True):
+    """One collector's own settings."""
+
+    enabled: bool = True
+    interval: Interval | None = None
+
+
+class Collectors(_Section, frozen=True):
+    """One key per collector."""
+
+    budget: CollectorSettings = CollectorSettings()
+    completions: CollectorSettings = CollectorSettings()
+    election: CollectorSettings = CollectorSettings()
+    jobs: CollectorSettings = CollectorSettings()
+    lag: CollectorSettings = CollectorSettings()
+    locks: CollectorSettings = CollectorSettings()
+    maintenance: CollectorSettings = CollectorSettings()
+    pgbouncer: CollectorSettings = CollectorSettings()
+    pgxpool: CollectorSettings = CollectorSettings()
+    probe: CollectorSettings = CollectorSettings()
+    river: CollectorSettings = CollectorSettings()
+    server: CollectorSettings = CollectorSettings()
+    sessions: CollectorSettings = CollectorSettings()
+    statements: CollectorSettings = CollectorSettings()
+    storage: CollectorSettings = CollectorSettings()
+    stuck: CollectorSettings = CollectorSettings()
+    table: CollectorSettings = CollectorSettings()
+    target: CollectorSettings = CollectorSettings()
+    vacuum: CollectorSettings = CollectorSettings()
+
+
+class Limits(_Section, frozen=True):
+    """Caps on label values."""
+
+    queues: Annotated[int, Meta(ge=1, le=1000)] = 50
+
+
+class Web(_Section, frozen=True):
+    """The HTTP server."""
+
+    listen_address: str = ":10917"
+    telemetry_path: Annotated[str, Meta(pattern="^/[^?#]*$")] = "/metrics"
+    config_file: str | None = None
+    enable_reload: bool = False
+    details: bool = True
+
+
+class Log(_Section, frozen=True):
+    """Logging, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+
+
+class Config(_Section, frozen=True):
+    """The whole configuration, as `config/exporter.yaml` describes it key by key."""
+
+    database: Database = Database()
+    river: River = River()
+    pgbouncer: Pgbouncer = Pgbouncer()
+    thresholds: Thresholds = Thresholds()
+    window: Window = Window(60)
+    sample_interval: Interval = Interval(1)
+    collectors: Collectors = Collectors()
+    limits: Limits = Limits()
+    web: Web = Web()
+    log: Log = Log()
+
+    def collector(self, name: str) -> CollectorSettings:
+        """The settings of one collector."""
+        settings: CollectorSettings = getattr(self.collectors, name)
+        return settings
+
+
+def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a file (may be None), the environment and command-line flags.
+
+    Args:
+        flags: dotted keys with values of the right type; they win over everything.
+
+    Raises:
+        ConfigError: something is unknown, of the wrong type, out of range or unreadable.
+    """
+    source = _Source(YamlFile.read(path, "configuration file") if path else None)
+    given = {key: text for key, text in _environment(environment).items() if not source.has(key)}
+    for key, text in given.items():
+        _put(source.tree, key, _scalar(key, text))
+        source.variables[key] = variable(key)
+    for key, value in (flags or {}).items():
+        _put(source.tree, key, value)
+    try:
+        config = msgspec.convert(source.tree, Config, dec_hook=_decode, strict=False)
+    except msgspec.ValidationError as error:
+        raise _explain(error, source) from None
+    _check(config, source)
+    return config
+
+
+def keys() -> dict[str, Any]:
+    """Every dotted key with its type."""
+    return dict(_leaves(Config, ""))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a configuration file."""
+    return msgspec.json.schema(_as_written(Config))
+
+
+def dump(config: Config) -> str:
+    """The effective configuration as YAML, secrets masked."""
+    tree = msgspec.to_builtins(config, enc_hook=str, builtin_types=_DURATIONS)
+    for section in ("database", "river", "pgbouncer"):
+        if tree[section]["url"]:
+            tree[section]["url"] = mask(tree[section]["url"])
+    tree["river"]["metrics_urls"] = [mask(url) for url in tree["river"]["metrics_urls"]]
+    text: str = yaml.safe_dump(_plain(tree), sort_keys=False)
+    return text
+
+
+class _Source:
+    """What is to be validated, and where each of its keys came from.
+
+    Attributes:
+        tree: the file's mapping, completed from the environment and the flags.
+        variables: the variable of each key that the environment gave.
+    """
+
+    def __init__(self, file: YamlFile | None) -> None:
+        self._file = file
+        self.tree: dict[str, Any] = file.tree if file else {}
+        self.variables: dict[str, str] = {}
+
+    def has(self, key: str) -> bool:
+        """Whether the file gives a key a value; an address is given by its `url` as well as by its `url_file`."""
+        section, _, last = key.rpartition(".")
+        names = ("url", "url_file") if last in {"url", "url_file"} else (last,)
+        return any(self.value(f"{section}.{name}".lstrip(".")) is not None for name in names)
+
+    def value(self, key: str) -> Any:
+        """What stands at a key, which may end in `[0]`; None where nothing does."""
+        found: Any = self.tree
+        for name in re.findall(r"[^.\[\]]+", key):
+            if isinstance(found, list):
+                found = found[int(name)] if name.isdigit() and int(name) < len(found) else None
+            else:
+                found = found.get(name) if isinstance(found, dict) else None
+        return found
+
+    def named(self, key: str) -> str:
+        """A key as a message names it: `file:line: key`, or the variable that gave it."""
+        whole = key.partition("[")[0]
+        if whole in self.variables:
+            return self.variables[whole]
+        return f"{self._file.where(whole) if self._file else ''}{key}"
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, str]:
+    known = {variable(key): key for key in keys()}
+    found = {}
+    for name, text in environment.items():
+        if not name.startswith(PREFIX) or name in _NOT_KEYS or _SERVICE_LINKS.fullmatch(name):
+            continue
+        if name not in known:
+            raise ConfigError(f"{name}: no such configuration variable{_nearest(name, known)}")
+        found[known[name]] = text
+    return found
+
+
+def variable(key: str) -> str:
+    """The environment variable of a dotted key: `river.url` is `RIVER_EXPORTER_RIVER_URL`."""
+    return PREFIX + key.upper().replace(".", "_")
+
+
+def _scalar(key: str, text: str) -> Any:
+    """A variable's text as the file would have it: a list is split at its commas."""
+    if "tuple" in str(keys()[key]):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = tree.get(parent)
+        if below is None:
+            below = tree[parent] = {}
+        if not isinstance(below, dict):
+            return  # the file has something else there, which validation names
+        tree = below
+    tree[last] = value
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if issubclass(kind, Duration):
+        return kind.parse(value)
+    raise TypeError(kind)
+
+
+@cache
+def _as_written(kind: Any) -> Any:
+    """A section's type as a file spells it: durations are texts, so that msgspec can show their defaults."""
+    if isinstance(kind, UnionType):
+        return reduce(or_, map(_as_written, get_args(kind)))
+    if isinstance(kind, type) and issubclass(kind, Duration):
+        least = f"{kind(kind.least)} or more" if kind.least else None
+        return Annotated[str, Meta(pattern=r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", description=least)]
+    if not (isinstance(kind, type) and issubclass(kind, _Section)):
+        return kind
+    fields = []
+    for each in msgspec.structs.fields(kind):
+        written = _as_written(each.type)
+        default = msgspec.convert(_plain(msgspec.to_builtins(each.default, builtin_types=_DURATIONS)), written)
+        fields.append((each.encode_name, written, default))
+    return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True, frozen=True, kw_only=True)
+
+
+_WORDS = {
+    "`array`": "a list",
+    "`bool`": "true or false",
+    "`float`": "a number",
+    "`int`": "a whole number",
+    "`object`": "a mapping of keys",
+    "`str`": "text",
+    "`array | null`": "a list",
+    "`float | null`": "a number",
+    "`int | null`": "a whole number",
+    "`str | null`": "text",
+}
+"""What msgspec calls by the names of types."""
+
+
+def _explain(error: msgspec.ValidationError, source: _Source) -> ConfigError:
+    """The key, what stands there, and what may."""
+    message, _, path = str(error).partition(" - at `")
+    if path.startswith("key`"):
+        key = next(_no_texts(source.tree, ""))
+        return ConfigError(f"{source.named(key)}: no such key; config/exporter.yaml lists the keys")
+    key = path.rstrip("`").removeprefix("$").lstrip(".")
+    if unknown := re.search(r"unknown field `(.+)`", message):
+        name = f"{key}.{unknown[1]}".lstrip(".")
+        return ConfigError(f"{source.named(name)}: no such key{_nearest(name, keys())}")
+    if message.startswith("Expected"):
+        wanted = message.partition(", got")[0].removeprefix("Expected ")
+        for word, meaning in _WORDS.items():
+            wanted = wanted.replace(word, meaning)
+        message = f"{_shown(source.value(key))}; expected {wanted}"
+    elif message.startswith("Invalid enum value"):
+        message = f"{_shown(source.value(key))}; expected one of {', '.join(get_args(keys()[key]))}"
+    return ConfigError(f"{source.named(key)}: {message}")
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: never a secret, never long."""
+    if value is None:
+        return "empty"
+    text = mask(f"{value!r}")
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _no_texts(tree: Any, prefix: str) -> Iterator[str]:
+    """Keys that YAML reads as something else than text."""
+    if isinstance(tree, dict):
+        for name, below in tree.items():
+            if not isinstance(name, str):
+                yield f"{prefix}{name}"
+            yield from _no_texts(below, f"{prefix}{name}.")
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    leaf = {key.rpartition(".")[2]: key for key in known}
+    parts = {".".join(key.split(".")[:depth]) for key in known for depth in range(1, key.count(".") + 2)}
+    for candidates, translate in ((parts, None), (leaf, leaf)):
+        probe = name if translate is None else name.rpartition(".")[2]
+        if close := difflib.get_close_matches(probe, sorted(candidates), n=1, cutoff=0.6):
+            return f"; did you mean {translate[close[0]] if translate else close[0]}?"
+    return "; config/exporter.yaml lists the keys"
+
+
+def _check(config: Config, source: _Source) -> None:
+    """What no single key can tell."""
+    for section in ("database", "river", "pgbouncer"):
+        endpoint: Endpoint = getattr(config, section)
+        if endpoint.url and endpoint.url_file:
+            both = f"{source.named(f'{section}.url_file')} and {source.named(f'{section}.url')}"
+            raise ConfigError(f"{both} are both set; keep one")
+    if config.thresholds.warning >= config.thresholds.critical:
+        raise ConfigError(
+            f"{source.named('thresholds.warning')}: {config.thresholds.warning:g} is not below "
+            f"thresholds.critical, {config.thresholds.critical:g}"
+        )
+    for url in config.river.metrics_urls:
+        if not re.match(r"https?://[^/]+", url):
+            raise ConfigError(
+                f"{source.named('river.metrics_urls')}: {mask(url)!r} is no http:// or https:// address, such as "
+                "http://127.0.0.1:8080/metrics"
+            )
+    for pattern in ("application_name", "user"):
+        try:
+            re.compile(getattr(config.river.sessions, pattern) or "")
+        except re.error as error:
+            key = f"river.sessions.{pattern}"
+            text = getattr(config.river.sessions, pattern)
+            raise ConfigError(f"{source.named(key)}: {text!r} is not a regular expression: {error}") from None
+
+
+def _leaves(kind: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for each in msgspec.structs.fields(kind):
+        if isinstance(each.type, type) and issubclass(each.type, _Section):
+            yield from _leaves(each.type, f"{prefix}{each.encode_name}.")
+        else:
+            yield f"{prefix}{each.encode_name}", each.type
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Duration):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value

@@ -1,0 +1,1 @@
+"""Metrics as values: declarations, samples, peaks, the snapshot, its exposition; without River or PostgreSQL."""

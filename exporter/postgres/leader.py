@@ -1,0 +1,68 @@
+"""Which of several exporters speaks for the database: whoever holds an advisory lock per schema.
+
+Facts: a session-level advisory lock is held until its session ends and is local to one database (PostgreSQL manual,
+"Advisory Locks"), so it needs a session of its own: not one through a pooler in transaction mode.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from exporter.postgres.sessions import Session
+
+log = logging.getLogger("exporter.election")
+
+LOCK_CLASS = 1380537938
+"""The first half of the lock's key, the same for every exporter: the bytes `RIVR`."""
+
+MISSED_TICKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    schema: str
+    won: bool
+
+
+class Election:
+    """The locks held, as of the last tick that worked.
+
+    Args:
+        interval: seconds between two ticks; a holder that misses three of them no longer leads.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._patience = MISSED_TICKS * max(interval, 1.0)
+        self._held: frozenset[str] = frozenset()
+        self._generation = 0
+        self._confirmed = float("-inf")
+
+    def contend(self, session: Session, generation: int, schemas: Iterable[str], now: float) -> None:
+        """Ask for the lock of each schema not held yet; a new connection holds none.
+
+        Args:
+            generation: which connection this is; its locks went with the one before.
+            now: monotonic seconds.
+        """
+        held = self._held if generation == self._generation else frozenset()
+        wanted = sorted(set(schemas) - held)
+        # asked also when nothing is wanted: only an answer shows that the session, and with it the lock, is still there
+        rows = session.rows(_Lock, "election", {"class": LOCK_CLASS, "schemas": wanted})
+        held |= {row.schema for row in rows if row.won}
+        if gained := held - self._held:
+            log.info("elected", extra={"schemas": ",".join(sorted(gained))})
+        self._held, self._generation, self._confirmed = held, generation, now
+
+    def resign(self) -> None:
+        """The session that held the locks is gone: who leads now is not known."""
+        self._held, self._confirmed = frozenset(), float("-inf")
+
+    def led(self, now: float) -> tuple[str, ...]:
+        """The schemas this exporter leads, in order; none when the lock's session has not answered for three ticks."""
+        return tuple(sorted(self._held)) if self.known(now) else ()
+
+    def known(self, now: float) -> bool:
+        """Whether the last tick is recent enough to say who leads; else nobody here knows."""
+        return now - self._confirmed <= self._patience
