@@ -104,7 +104,7 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Nowhere(r'make test( ARGS="tests/unit -x")?', "runs this test"),
     Nowhere(r"make lint typecheck|bash \.ci/run", "looks at the source of the tests too; .ci/run is what CI runs"),
     Nowhere(r"make (bench|bench-\w+|preview)( ARGS=.*)?", LONG),
-    Nowhere(r"python -m (tests\.budget_picture|dashboards\.incident|tests\.bench\.\w+)", LONG),
+    Nowhere(r"python -m (tests\.budget_picture|tests\.preview\.incident|tests\.bench\.\w+)", LONG),
     # doctor
     Here(f"(?:{EXEC})?river-exporter doctor", "  budget: .*\n(.*\n)*.* ok\n"),
     Here(r"river-exporter doctor --explain( --explain\.url-file \S+)?", r"ok +completing-plan: "),
