@@ -184,7 +184,7 @@ def _ages() -> model.Panel:
         "The oldest completing statement (its highest in the window), the present stall, and how long no completion "
         "has come although one was due.",
         Query(worst(river("river_completer_inflight_seconds")), "in flight"),
-        Query(worst(river("river_completer_stall_seconds")), "stalled"),
+        Query(worst(river("river_completer_attempt_seconds")), "stalled"),
         Query(worst(river("river_completer_silence_seconds")), "silent"),
         Query(timeout(), "timeout"),
         unit=style.SECONDS,
@@ -193,7 +193,7 @@ def _ages() -> model.Panel:
 
 
 def _timeouts() -> model.Panel:
-    stalls = river("river_completer_stalls_total")
+    stalls = river("river_completer_slow_attempts_total")
     return plot(
         "Timeouts and near misses",
         "Attempts that ended at the deadline, by the cause that led, and those that were far over the critical "

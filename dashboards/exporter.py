@@ -111,7 +111,7 @@ def _role() -> model.Panel:
     return states(
         "The server is",
         "A standby cannot speak for River: what only a primary knows is missing then.",
-        Query(worst(pod("river_server_in_recovery"), "namespace", "job"), "{{namespace}} {{job}}"),
+        Query(worst(pod("river_postgres_in_recovery"), "namespace", "job"), "{{namespace}} {{job}}"),
         words={"0": ("primary", "good"), "1": ("standby", "warning")},
     )
 

@@ -224,7 +224,7 @@ def _annotations() -> list[model.AnnotationQuery]:
     """What happened; of `moments` the value is the time in milliseconds, else the time is when there is a value."""
     alerts = 'ALERTS{alertname=~"River.*",alertstate="firing",namespace=~"$namespace"}'  # they have no job
     elected = server("river_leader_elected_timestamp_seconds")
-    started = server("river_server_start_timestamp_seconds")
+    started = server("river_postgres_start_timestamp_seconds")
     version = server("river_exporter_build_info")
     deployed = server("process_start_time_seconds")
     started_as = f"{deployed} * on (namespace, job, instance) group_left (version) {version}"

@@ -79,7 +79,9 @@ def _answers() -> list[model.Panel]:
     used = number(
         "Connections of the server",
         "Sessions of every kind over max_connections.",
-        Query(ratio(worst(server("river_server_connections")), worst(server("river_server_max_connections"))), "used"),
+        Query(
+            ratio(worst(server("river_postgres_connections")), worst(server("river_postgres_max_connections"))), "used"
+        ),
         unit=style.RATIO,
         empty=style.NO_DATA,
         steps={0: "good", 0.8: "warning", 0.95: "critical"},

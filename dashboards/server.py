@@ -13,8 +13,8 @@ def wal() -> model.Panel:
         "WAL and temporary files",
         "Bytes written to the log by every database of the server, and to temporary files by this one: a sort or a "
         "hash that did not fit in work_mem.",
-        Query(worst(rate(server("river_server_wal_bytes_total"))), "WAL"),
-        Query(worst(rate(server("river_server_temp_bytes_total"))), "temporary files"),
+        Query(worst(rate(server("river_postgres_wal_bytes_total"))), "WAL"),
+        Query(worst(rate(server("river_postgres_temp_bytes_total"))), "temporary files"),
         unit=style.BYTES_PER_SECOND,
         colours={"WAL": style.SERIES[0], "temporary files": style.SERIES[1]},
     )
@@ -26,16 +26,16 @@ def wal_time() -> model.Panel:
         "Time in WAL and checkpoints",
         "Seconds per second; that of WAL needs track_wal_io_timing. A checkpoint's writes are spread out, its syncs "
         "hold up commits.",
-        Query(worst(rate(server("river_server_wal_write_seconds_total")), "phase"), "WAL {{phase}}"),
-        Query(worst(rate(server("river_server_checkpoint_seconds_total")), "phase"), "checkpoint {{phase}}"),
+        Query(worst(rate(server("river_postgres_wal_write_seconds_total")), "phase"), "WAL {{phase}}"),
+        Query(worst(rate(server("river_postgres_checkpoint_seconds_total")), "phase"), "checkpoint {{phase}}"),
         unit=style.SECONDS,
     )
 
 
 def checkpoints() -> model.Panel:
     """Make the panel *Checkpoints*."""
-    begun = f"increase({server('river_server_checkpoints_total')}[$__rate_interval])"
-    full = f"increase({server('river_server_wal_buffers_full_total')}[$__rate_interval])"
+    begun = f"increase({server('river_postgres_checkpoints_total')}[$__rate_interval])"
+    full = f"increase({server('river_postgres_wal_buffers_full_total')}[$__rate_interval])"
     return plot(
         "Checkpoints",
         "By what began them, in each step: requested ones come when max_wal_size is too small. And how often WAL had "
@@ -54,7 +54,7 @@ def io() -> model.Panel:
     return plot(
         "I/O operations",
         "By every backend of the server (PostgreSQL 16 and later).",
-        Query(worst(rate(server("river_server_io_operations_total")), "operation"), "{{operation}}"),
+        Query(worst(rate(server("river_postgres_io_operations_total")), "operation"), "{{operation}}"),
         unit=style.PER_SECOND,
         empty="needs PostgreSQL 16",
     )
@@ -67,7 +67,9 @@ def io_time() -> model.Panel:
         "Needs track_io_timing (PostgreSQL 16 and later). An fsync of 100 ms is a commit of 100 ms.",
         Query(
             worst(
-                ratio(rate(server("river_server_io_seconds_total")), rate(server("river_server_io_operations_total"))),
+                ratio(
+                    rate(server("river_postgres_io_seconds_total")), rate(server("river_postgres_io_operations_total"))
+                ),
                 "operation",
             ),
             "{{operation}}",
@@ -82,7 +84,7 @@ def standbys() -> model.Panel:
     return plot(
         "Synchronous standbys",
         "Fewer connected than required: every commit waits.",
-        Query(worst(server("river_server_synchronous_standbys"), "state"), "{{state}}"),
+        Query(worst(server("river_postgres_synchronous_standbys"), "state"), "{{state}}"),
         unit=style.COUNT,
         colours={"required": style.CRITICAL, "connected": style.GOOD},
         reach=1,
@@ -105,8 +107,8 @@ def connections() -> model.Panel:
     return plot(
         "Connections",
         "Of all clients, against max_connections.",
-        Query(worst(server("river_server_connections")), "connections"),
-        Query(worst(server("river_server_max_connections")), "max"),
+        Query(worst(server("river_postgres_connections")), "connections"),
+        Query(worst(server("river_postgres_max_connections")), "max"),
         unit=style.COUNT,
         colours={"connections": style.SERIES[0], "max": style.CRITICAL},
     )
@@ -114,8 +116,8 @@ def connections() -> model.Panel:
 
 def trouble() -> model.Panel:
     """Make the panel *Temporary files and deadlocks*."""
-    files = f"increase({server('river_server_temp_files_total')}[$__rate_interval])"
-    deadlocks = f"increase({server('river_server_deadlocks_total')}[$__rate_interval])"
+    files = f"increase({server('river_postgres_temp_files_total')}[$__rate_interval])"
+    deadlocks = f"increase({server('river_postgres_deadlocks_total')}[$__rate_interval])"
     return plot(
         "Temporary files and deadlocks",
         "How many in each step, in the whole database.",

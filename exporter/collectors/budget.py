@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from exporter.budget import CAUSES, Standstill, Verdict, Wait
 from exporter.collectors.base import Collector
 from exporter.collectors.context import Context
-from exporter.collectors.schema_state import Watch
+from exporter.collectors.schema_state import SchemaState
 from exporter.metrics.metric import Counter, Sample, counter, gauge
 from exporter.river.facts import COMPLETER_INTERVAL
 
@@ -25,12 +25,12 @@ RATIO = gauge(
 CAUSE = gauge("river_completer_cause", "1 for the cause that leads, from the warning threshold on", "schema", "cause")
 SOURCE = gauge("river_budget_source", "1 for the source that speaks for a cause", "schema", "cause", "source")
 STALL = gauge(
-    "river_completer_stall_seconds",
+    "river_completer_attempt_seconds",
     "What the attempt now under way has taken, or takes as things are; not held",
     "schema",
 )
 STALLS = counter(
-    "river_completer_stalls_total",
+    "river_completer_slow_attempts_total",
     "Attempts far over the critical threshold, or over it right after another one",
     "schema",
 )
@@ -69,7 +69,7 @@ class BudgetCollector(Collector):
         yield THRESHOLD.sample(config.thresholds.critical, "critical")
         self._hand_over()
         for schema in self.context.target.schemas:
-            watch = self.context.watch(schema)
+            watch = self.context.schema_state(schema)
             yield from self._tick(watch, self.context.clock())
         yield from self._stalls.samples()
         yield from self._timeouts.samples()
@@ -80,10 +80,10 @@ class BudgetCollector(Collector):
             return
         led = frozenset(self.context.led())
         for schema in self._led - led:
-            self.context.watch(schema).forget()
+            self.context.schema_state(schema).forget()
         self._led = led
 
-    def _tick(self, watch: Watch, now: float) -> Iterator[Sample]:
+    def _tick(self, watch: SchemaState, now: float) -> Iterator[Sample]:
         schema, sessions = watch.schema, watch.sessions
         seen = sessions if sessions and now - sessions.at <= FRESH and schema in self._led else None
         database = None
@@ -107,7 +107,7 @@ class BudgetCollector(Collector):
         if verdict.stall is not None:
             yield STALL.sample(verdict.stall, schema)
 
-    def _waits(self, watch: Watch, now: float, *, looked: bool) -> dict[str, Wait]:
+    def _waits(self, watch: SchemaState, now: float, *, looked: bool) -> dict[str, Wait]:
         """The network, and the pool from the best source there is."""
         found = {}
         network = self._ask("network", now)
@@ -133,7 +133,7 @@ class BudgetCollector(Collector):
         ask = self.context.waits.get(source)
         return ask(now) if ask else None
 
-    def _residual(self, watch: Watch, now: float, network: Wait | None) -> Wait | None:
+    def _residual(self, watch: SchemaState, now: float, network: Wait | None) -> Wait | None:
         """What is left when a completion is late and neither the database nor the network shows why."""
         completions = watch.completions
         if network is None or completions is None or now - completions.at > FRESH:
@@ -146,7 +146,7 @@ class BudgetCollector(Collector):
         spent = network.done * (watch.sessions.trips if watch.sessions else 1) + network.anew
         return Wait("residual", max(0.0, late - spent), silent if silent > HEALTHY else 0.0, now)
 
-    def _late(self, watch: Watch, now: float) -> float:
+    def _late(self, watch: SchemaState, now: float) -> float:
         """The lag that nothing explains, at most as long as completions were seen to stay away."""
         lag = watch.lag
         if lag is None or lag.worst_seconds is None or now - lag.at > FRESH:
@@ -154,7 +154,7 @@ class BudgetCollector(Collector):
         late = min(lag.worst_seconds - COMPLETER_INTERVAL, watch.gap)
         return late if late > HEALTHY else 0.0
 
-    def _count(self, watch: Watch, verdict: Verdict, now: float) -> None:
+    def _count(self, watch: SchemaState, verdict: Verdict, now: float) -> None:
         schema = watch.schema
         timeout = watch.budget.timeout
         critical = self.context.config.thresholds.critical * timeout

@@ -59,7 +59,7 @@ class CompletionsCollector(SchemaCollector):
 
     def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
         """Look at the newest; ask further only when it is old."""
-        now, watch = self.context.clock(), self.context.watch(schema)
+        now, watch = self.context.clock(), self.context.schema_state(schema)
         silence = self._silences.setdefault(schema, Silence())
         (latest,) = session.rows(_Latest, "completions", schema=schema)
         silence.completed(now, latest.finalized, watch.sessions.completed if watch.sessions else None)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.budget import Attempts, Budget, Wait
-from exporter.collectors.schema_state import INFLIGHT, RUNNING, WAIT, WAITERS, Watch
+from exporter.collectors.schema_state import INFLIGHT, RUNNING, WAIT, WAITERS, SchemaState
 from exporter.config import Config
 from exporter.metrics.metric import Metric
 from exporter.metrics.peak import Peak
@@ -58,13 +58,13 @@ class Context:
     clock: Callable[[], float]
     leases: dict[str, Lease]
     target: Target = field(default_factory=Target)
-    watches: dict[str, Watch] = field(default_factory=dict)
+    schema_states: dict[str, SchemaState] = field(default_factory=dict)
     waits: dict[str, Callable[[float], Wait | None]] = field(default_factory=dict)
 
     def configure(self, config: Config) -> None:
         """Take a configuration that was read anew; what is held already is held by its window from now on."""
         self.config = config
-        for watch in self.watches.values():
+        for watch in self.schema_states.values():
             watch.configure(float(config.river.timeout), float(config.window), config.thresholds.warning)
         self.snapshot.hold(float(config.window))
 
@@ -72,13 +72,13 @@ class Context:
         """A peak of `metric` that is held for the configured window, also after a reload has changed it."""
         return self.snapshot.peak(metric, float(self.config.window))
 
-    def watch(self, schema: str) -> Watch:
+    def schema_state(self, schema: str) -> SchemaState:
         """What is seen of the River in `schema`; it lasts as long as the process."""
-        found = self.watches.get(schema)
+        found = self.schema_states.get(schema)
         if found is None:
             timeout, window = float(self.config.river.timeout), float(self.config.window)
             budget = Budget(timeout, window, self.config.thresholds.warning)
-            found = Watch(
+            found = SchemaState(
                 schema,
                 Attempts(timeout),
                 budget,
@@ -87,7 +87,7 @@ class Context:
                 lock_waits=self.peak(WAIT),
                 running=self.peak(RUNNING),
             )
-            self.watches = {**self.watches, schema: found}
+            self.schema_states = {**self.schema_states, schema: found}
         return found
 
     def led(self) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Context:
         if str(self.river) == str(self.database.address):
             return False
         user = self.river.parameters().get("user")
-        seen = {each for watch in self.watches.values() if watch.sessions for each in watch.sessions.users}
+        seen = {each for watch in self.schema_states.values() if watch.sessions for each in watch.sessions.users}
         return user in seen if seen else user != self.database.address.parameters().get("user")
 
     def sample_pace(self, collector: str) -> float:

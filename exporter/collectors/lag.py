@@ -188,7 +188,7 @@ class LagCollector(SchemaCollector):
         while kept.least and kept.least[0][0] < now.taken - self.context.config.window:
             kept.least.popleft()
         unsure = 0.0 if now.exact or kept.last is None else now.taken - kept.last.taken
-        self.context.watch(schema).lag = LagSummary(
+        self.context.schema_state(schema).lag = LagSummary(
             at=self.context.clock(),
             now=now.taken,
             exact=now.exact,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from exporter.collectors.base import DatabaseCollector
 from exporter.collectors.context import Context
-from exporter.collectors.schema_state import WAIT, WAITERS, Blocking, Watch
+from exporter.collectors.schema_state import WAIT, WAITERS, Blocking, SchemaState
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
 from exporter.river.operations import classify, without_comments
@@ -66,7 +66,7 @@ class LocksCollector(DatabaseCollector):
         """Look if somebody waits."""
         now = self.context.clock()
         for schema in self.context.led():
-            watch = self.context.watch(schema)
+            watch = self.context.schema_state(schema)
             waiting = dict(watch.sessions.waiting) if watch.sessions else {}
             watch.blocking = tuple(self._look(session, waiting)) if waiting else ()
             self._see(now, watch, waiting)
@@ -88,7 +88,7 @@ class LocksCollector(DatabaseCollector):
                 depth=row.depth,
             )
 
-    def _see(self, now: float, watch: Watch, waiting: dict[int, str]) -> None:
+    def _see(self, now: float, watch: SchemaState, waiting: dict[int, str]) -> None:
         for operation in set(waiting.values()):
             watch.lock_waiters.see(now, sum(each == operation for each in waiting.values()), watch.schema, operation)
         for each in watch.blocking:
@@ -98,7 +98,7 @@ class LocksCollector(DatabaseCollector):
         """One line per pair of waiter and blocker, when the wait crosses the warning threshold."""
         config = self.context.config
         limit = config.thresholds.warning * config.river.timeout
-        blocking = [each for watch in self.context.watches.values() for each in watch.blocking]
+        blocking = [each for watch in self.context.schema_states.values() for each in watch.blocking]
         for each in blocking:
             if each.seconds >= limit and (each.pid, each.blocker_pid) not in self._told:
                 self._told.add((each.pid, each.blocker_pid))

@@ -76,7 +76,7 @@ class MaintenanceCollector(SchemaCollector):
         kept.at, kept.indexes = now, due.indexes
         for name in SERVICES:
             service = MAINTENANCE[name]
-            seen = self.context.watch(schema).heard.get(service.operation, float("-inf"))
+            seen = self.context.schema_state(schema).heard.get(service.operation, float("-inf"))
             if name == "reindexer":
                 seen = max(seen, kept.reindexed)
             if name == "scheduler":

@@ -141,7 +141,7 @@ class PgxpoolCollector(Collector):
         self._longest.see(each.at, max(each.done, each.waiting()), source)
         ended = each.stalls.take(each.waiting(), happened.canceled)
         if ended and (schema := self.context.target.default):
-            self.context.watch(schema).time_out("pool", ended, each.at)
+            self.context.schema_state(schema).time_out("pool", ended, each.at)
         return True
 
     def _drop(self, each: _Pool, reason: str) -> bool:

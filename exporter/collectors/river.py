@@ -129,7 +129,7 @@ class RiverCollector(SchemaCollector):
     def _workers(self, session: Session, schema: str, kept: _Schema) -> Iterator[Sample]:
         now = self.context.clock()
         (row,) = session.rows(_Running, "river_running", schema=schema)
-        self.context.watch(schema).running.see(now, row.running, schema)
+        self.context.schema_state(schema).running.see(now, row.running, schema)
         if not self._stalled(schema):
             kept.hour.see(now, row.running)
         clients = None
@@ -145,6 +145,6 @@ class RiverCollector(SchemaCollector):
 
     def _stalled(self, schema: str) -> bool:
         """Whether jobs may be marked running that are finished: such a peak says nothing of the workers."""
-        watch = self.context.watch(schema)
+        watch = self.context.schema_state(schema)
         late = watch.lag.worst_seconds if watch.lag else None
         return (late or 0.0) > 1.0 or bool(watch.completions and watch.completions.seconds)

@@ -133,7 +133,7 @@ class Stalls:
 
 
 @dataclass(slots=True)
-class Watch:
+class SchemaState:
     """One River, by its schema.
 
     Attributes:

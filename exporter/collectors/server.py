@@ -11,11 +11,11 @@ from exporter.metrics.cumulative import CumulativeCounters, Reading
 from exporter.metrics.metric import Sample, counter, gauge
 from exporter.postgres.sessions import Session
 
-CONNECTIONS = gauge("river_server_connections", "Connections to all of the server's databases")
-MAXIMUM = gauge("river_server_max_connections", "The server's max_connections")
-TEMP_FILES = counter("river_server_temp_files_total", "Temporary files that queries of the database wrote")
-TEMP_BYTES = counter("river_server_temp_bytes_total", "Bytes of these files")
-DEADLOCKS = counter("river_server_deadlocks_total", "Deadlocks in the database")
+CONNECTIONS = gauge("river_postgres_connections", "Connections to all of the server's databases")
+MAXIMUM = gauge("river_postgres_max_connections", "The server's max_connections")
+TEMP_FILES = counter("river_postgres_temp_files_total", "Temporary files that queries of the database wrote")
+TEMP_BYTES = counter("river_postgres_temp_bytes_total", "Bytes of these files")
+DEADLOCKS = counter("river_postgres_deadlocks_total", "Deadlocks in the database")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from exporter.collectors.base import DatabaseCollector
 from exporter.collectors.context import Context
 from exporter.collectors.pools import metrics as pool
 from exporter.collectors.pools.sessions import Connection, ServerView, look
-from exporter.collectors.schema_state import INFLIGHT, Sessions, Watch
+from exporter.collectors.schema_state import INFLIGHT, SchemaState, Sessions
 from exporter.metrics.metric import Counter, Sample, counter, gauge
 from exporter.postgres.address import APPLICATION
 from exporter.postgres.sessions import Session
@@ -111,7 +111,7 @@ class SessionsCollector(DatabaseCollector):
         """A second, or less while an attempt is slow or a completion is due."""
         slow = any(
             (watch.sessions and watch.sessions.inflight > OLD) or (watch.completions and watch.completions.due)
-            for watch in self.context.watches.values()
+            for watch in self.context.schema_states.values()
         )
         base = self.context.sample_pace(self.name)
         return min(base, FASTEST) if slow else base
@@ -123,7 +123,7 @@ class SessionsCollector(DatabaseCollector):
         elapsed = min(now - self._sampled, 10.0) if self._sampled is not None else 0.0
         by_schema = self._by_schema(rows)
         for schema in self.context.led():
-            watch = self.context.watch(schema)
+            watch = self.context.schema_state(schema)
             mine = by_schema.get(schema, [])
             self._follow(session, watch, mine, now, elapsed)
             self._add(watch, mine, elapsed)
@@ -159,7 +159,7 @@ class SessionsCollector(DatabaseCollector):
             statement, key = classify(row.query), (row.pid, row.started)
             schema = self._rivers.get(key)
             if statement.in_transaction is not None and (known := schema or self.context.target.default):
-                self.context.watch(known).wrapped = statement.in_transaction
+                self.context.schema_state(known).wrapped = statement.in_transaction
             if statement.certain or statement.completes:
                 schema = statement.schema or schema or self.context.target.default
             elif schema is None and self._named(row):
@@ -177,13 +177,13 @@ class SessionsCollector(DatabaseCollector):
             for pattern, text in ((patterns.application_name, row.application), (patterns.user, row.usename))
         )
 
-    def _add(self, watch: Watch, rows: list[tuple[_Row, Statement]], elapsed: float) -> None:
+    def _add(self, watch: SchemaState, rows: list[tuple[_Row, Statement]], elapsed: float) -> None:
         for row, statement in rows:
             operation = "" if row.state == "idle" else self._operation(watch, row, statement)
             self._seconds.add(elapsed, watch.schema, operation, row.state, row.wait_event_type or "")
 
     @staticmethod
-    def _operation(watch: Watch, row: _Row, statement: Statement) -> str:
+    def _operation(watch: SchemaState, row: _Row, statement: Statement) -> str:
         """What a session in a transaction runs: the completer's statement outside its attempts is JobCompleteTx."""
         if statement.completes and not watch.attempts.follows((row.pid, row.started)):
             return "JobCompleteTx"
@@ -194,7 +194,7 @@ class SessionsCollector(DatabaseCollector):
             yield COUNT.sample(sum(row.state == state for row, _ in rows), schema, state)
 
     def _follow(
-        self, session: Session, watch: Watch, rows: list[tuple[_Row, Statement]], now: float, elapsed: float
+        self, session: Session, watch: SchemaState, rows: list[tuple[_Row, Statement]], now: float, elapsed: float
     ) -> None:
         attempts = watch.attempts
         sample = [self._row(session, watch, row, statement) for row, statement in rows]
@@ -244,7 +244,7 @@ class SessionsCollector(DatabaseCollector):
             opened=any(row.age < YOUNG for row, _ in rows),
         )
 
-    def _row(self, session: Session, watch: Watch, row: _Row, statement: Statement) -> SessionRow:
+    def _row(self, session: Session, watch: SchemaState, row: _Row, statement: Statement) -> SessionRow:
         kind: Literal["completing", "control", "other"] = (
             "completing" if statement.completes else "control" if statement.operation in _CONTROL else "other"
         )

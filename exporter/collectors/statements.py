@@ -112,7 +112,7 @@ class StatementsCollector(DatabaseCollector):
             own = MARK in row.query
             statement = self._statements[row.queryid] = None if own else classify(row.query)
             if statement and statement.in_transaction is not None and (schema := statement.schema or target.default):
-                self.context.watch(schema).wrapped = statement.in_transaction
+                self.context.schema_state(schema).wrapped = statement.in_transaction
             if statement and statement.operation in _FOLDS:
                 self._folded.add(1, statement.operation)
 
@@ -122,7 +122,7 @@ class StatementsCollector(DatabaseCollector):
         calls, seconds, rows, *blocks = rise
         self._calls.add(calls, schema, operation)
         if calls and schema in self.context.target.schemas:
-            self.context.watch(schema).heard[operation] = self.context.clock()
+            self.context.schema_state(schema).heard[operation] = self.context.clock()
         self._seconds.add(seconds, schema, operation)
         self._rows.add(rows, schema, operation)
         for source, count in zip(SOURCES, blocks, strict=True):

@@ -17,17 +17,17 @@ from exporter.metrics.cumulative import CumulativeCounters, Reading
 from exporter.metrics.metric import Sample, counter, gauge
 from exporter.postgres.sessions import Session
 
-WAL = counter("river_server_wal_bytes_total", "WAL written by the server")
+WAL = counter("river_postgres_wal_bytes_total", "WAL written by the server")
 WAL_SECONDS = counter(
-    "river_server_wal_write_seconds_total", "Time in writing and flushing WAL, with track_wal_io_timing", "phase"
+    "river_postgres_wal_write_seconds_total", "Time in writing and flushing WAL, with track_wal_io_timing", "phase"
 )
-WAL_FULL = counter("river_server_wal_buffers_full_total", "Times WAL was written because its buffers were full")
-CHECKPOINTS = counter("river_server_checkpoints_total", "Checkpoints by what began them", "type")
-CHECKPOINT_SECONDS = counter("river_server_checkpoint_seconds_total", "Time in checkpoints", "phase")
-IO = counter("river_server_io_operations_total", "I/O on tables and indexes, from PostgreSQL 16 on", "operation")
-IO_SECONDS = counter("river_server_io_seconds_total", "Time in that I/O, with track_io_timing", "operation")
+WAL_FULL = counter("river_postgres_wal_buffers_full_total", "Times WAL was written because its buffers were full")
+CHECKPOINTS = counter("river_postgres_checkpoints_total", "Checkpoints by what began them", "type")
+CHECKPOINT_SECONDS = counter("river_postgres_checkpoint_seconds_total", "Time in checkpoints", "phase")
+IO = counter("river_postgres_io_operations_total", "I/O on tables and indexes, from PostgreSQL 16 on", "operation")
+IO_SECONDS = counter("river_postgres_io_seconds_total", "Time in that I/O, with track_io_timing", "operation")
 STANDBYS = gauge(
-    "river_server_synchronous_standbys",
+    "river_postgres_synchronous_standbys",
     "Standbys each commit waits for: how many it needs, and how many stream",
     "state",
 )

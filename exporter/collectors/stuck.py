@@ -132,7 +132,7 @@ class StuckCollector(SchemaCollector):
         """
         if alive:
             return client not in alive
-        sessions, started = self.context.watch(schema).sessions, self.context.target.started
+        sessions, started = self.context.schema_state(schema).sessions, self.context.target.started
         if sessions is None or started is None or taken < started:
             return False
         return sessions.oldest_start is None or taken < sessions.oldest_start

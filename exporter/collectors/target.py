@@ -20,8 +20,8 @@ log = logging.getLogger("exporter.target")
 CAPABILITY = gauge(
     "river_exporter_capability", "1 when the server and the role let the exporter see this part", "capability"
 )
-SERVER = gauge("river_server_start_timestamp_seconds", "When the server started, Unix time")
-STANDBY = gauge("river_server_in_recovery", "1 when the server is a standby, which cannot speak for River")
+SERVER = gauge("river_postgres_start_timestamp_seconds", "When the server started, Unix time")
+STANDBY = gauge("river_postgres_in_recovery", "1 when the server is a standby, which cannot speak for River")
 
 OLDEST = 130000
 """PostgreSQL 13 is the oldest version whose views the queries know."""

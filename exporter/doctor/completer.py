@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.budget import Verdict
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient
 from exporter.humanize import count, seconds, share
 from exporter.postgres.sessions import Session
 from exporter.river.operations import classify
@@ -90,10 +90,10 @@ class _Row:
     blocks: float
 
 
-def statements(patient: Patient) -> dict[str, Statements]:
+def statements(doctor: DoctorContext) -> dict[str, Statements]:
     """The completing statements by schema; empty where they are not to be seen."""
-    target, session = patient.context.target, patient.session
-    if session is None or not patient.context.capable("pg_stat_statements"):
+    target, session = doctor.context.target, doctor.session
+    if session is None or not doctor.context.capable("pg_stat_statements"):
         return {}
     found: dict[str, Statements] = {}
     for row in session.rows(_Row, "completer_statements", {"database": target.database}, target.statements_schema):
@@ -109,21 +109,21 @@ def statements(patient: Patient) -> dict[str, Statements]:
     return found
 
 
-def examine(patient: Patient, before: Mapping[str, Statements]) -> Iterator[tuple[str, Finding]]:
+def examine(doctor: DoctorContext, before: Mapping[str, Statements]) -> Iterator[tuple[str, Finding]]:
     """All checks of this group, by schema.
 
     Args:
         before: the statements before doctor watched.
     """
-    session, after, window = patient.needed(), statements(patient), float(patient.config.window)
-    for schema in patient.schemas:
-        watch = patient.context.watch(schema)
-        yield schema, judge_budget(watch.verdict, patient)
+    session, after, window = doctor.needed(), statements(doctor), float(doctor.config.window)
+    for schema in doctor.schemas:
+        watch = doctor.context.schema_state(schema)
+        yield schema, judge_budget(watch.verdict, doctor)
         silence = watch.completions.seconds if watch.completions else None
-        yield schema, judge_completions(_late(session, schema, window), silence, patient.timeout)
-        known = patient.context.capable("pg_stat_statements")
+        yield schema, judge_completions(_late(session, schema, window), silence, doctor.timeout)
+        known = doctor.context.capable("pg_stat_statements")
         now = after.get(schema, Statements())
-        yield schema, judge_history(now, now.since(before.get(schema, Statements())), patient, known=known)
+        yield schema, judge_history(now, now.since(before.get(schema, Statements())), doctor, known=known)
 
 
 def _late(session: Session, schema: str, window: float) -> Late:
@@ -131,15 +131,15 @@ def _late(session: Session, schema: str, window: float) -> Late:
     return row
 
 
-def judge_budget(verdict: Verdict | None, patient: Patient) -> Finding:
+def judge_budget(verdict: Verdict | None, doctor: DoctorContext) -> Finding:
     """How much of the timeout the worst attempt used."""
     if verdict is None or not verdict.seconds:
         return BUDGET.note("nothing of the completer's attempts could be seen", remedy="see rights and connection")
-    timeout, thresholds = patient.timeout, patient.config.thresholds
+    timeout, thresholds = doctor.timeout, doctor.config.thresholds
     parts = sorted(verdict.seconds.items(), key=lambda item: -item[1])
     evidence = [f"{cause}: {seconds(value)}, by {verdict.sources.get(cause, '?')}" for cause, value in parts if value]
     leading = parts[0][0]
-    text = f"the worst attempt seen in {seconds(patient.watched)} used {share(verdict.ratio)} of its {seconds(timeout)}"
+    text = f"the worst attempt seen in {seconds(doctor.watched)} used {share(verdict.ratio)} of its {seconds(timeout)}"
     if verdict.cause:
         text += f", most of it for {leading}: {seconds(verdict.seconds[leading])}"
     return BUDGET.graded(
@@ -178,7 +178,7 @@ def judge_completions(late: Late, silence: float | None, timeout: float) -> Find
     )  # fmt: skip
 
 
-def judge_history(all_: Statements, now: Statements, patient: Patient, *, known: bool) -> Finding:
+def judge_history(all_: Statements, now: Statements, doctor: DoctorContext, *, known: bool) -> Finding:
     """What the statement costs, ever since the statistics were reset and while doctor looked."""
     if not known:
         return HISTORY.note("pg_stat_statements is not to be seen", remedy="see rights")
@@ -186,18 +186,18 @@ def judge_history(all_: Statements, now: Statements, patient: Patient, *, known:
         return HISTORY.note("pg_stat_statements has no completing statement yet")
     said = [_said("since the last reset", all_)]
     if now.calls:
-        said.append(_said(f"in the last {seconds(patient.watched)}", now))
+        said.append(_said(f"in the last {seconds(doctor.watched)}", now))
     said.append(f"the longest took {seconds(all_.longest)}; one that is cancelled is not among them")
     recent = now if now.calls else all_
     mean, blocks = recent.total / recent.calls, recent.blocks / max(1.0, recent.rows)
     text = f"{seconds(mean)} a statement, {blocks:,.0f} blocks a row"
-    if mean < patient.timeout / 10 and blocks >= BLOCKS:
+    if mean < doctor.timeout / 10 and blocks >= BLOCKS:
         return HISTORY.warning(
             f"{text}: it reads far more than the rows it completes", *said,
             remedy="see indexes and dead-rows; `--explain` shows the plan",
         )  # fmt: skip
     return HISTORY.graded(
-        mean, patient.timeout / 10, patient.warning, text, *said, remedy="see budget for what it waits for"
+        mean, doctor.timeout / 10, doctor.warning, text, *said, remedy="see budget for what it waits for"
     )
 
 

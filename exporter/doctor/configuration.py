@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.config import Config
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient
 from exporter.humanize import seconds
 from exporter.postgres.address import APPLICATION
 from exporter.postgres.leader import LOCK_CLASS
@@ -48,16 +48,16 @@ class Speaker:
     silent: float | None
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(doctor: DoctorContext) -> Iterator[Finding]:
     """The checks of this group that ask no database."""
-    yield from judge(patient.config)
-    yield judge_collectors(patient.failures, patient.watched)
+    yield from judge(doctor.config)
+    yield judge_collectors(doctor.failures, doctor.watched)
 
 
-def elected(patient: Patient) -> Iterator[tuple[str, Finding]]:
+def elected(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
     """Who speaks for each River."""
-    parameters = {"schemas": list(patient.schemas), "class": LOCK_CLASS}
-    for speaker in patient.needed().rows(Speaker, "configuration_election", parameters):
+    parameters = {"schemas": list(doctor.schemas), "class": LOCK_CLASS}
+    for speaker in doctor.needed().rows(Speaker, "configuration_election", parameters):
         yield speaker.schema, judge_speaker(speaker)
 
 

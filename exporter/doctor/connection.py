@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from exporter.collectors.context import Target
 from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient
 from exporter.humanize import seconds
 from exporter.postgres.sessions import Unreachable
 
@@ -45,7 +45,7 @@ _ADVICE = {
 }
 
 
-def unreachable(patient: Patient, error: Unreachable) -> Finding:
+def unreachable(doctor: DoctorContext, error: Unreachable) -> Finding:
     """The finding when there is no contact."""
     advice = _ADVICE.get(error.reason, _ADVICE["other"])
     if "unsupported startup parameter" in str(error):  # PgBouncer's words
@@ -53,14 +53,14 @@ def unreachable(patient: Patient, error: Unreachable) -> Finding:
     return CONNECTION.problem(
         f"no contact with the database: {error.reason}",
         str(error),
-        remedy=f"{advice}; it took at most {seconds(patient.context.database.deadline)}",
+        remedy=f"{advice}; it took at most {seconds(doctor.context.database.deadline)}",
     )
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(doctor: DoctorContext) -> Iterator[Finding]:
     """All checks of this group; the connection stands."""
-    yield CONNECTION.ok(f"connected to {patient.context.database.address}")
-    yield from judge(patient.context.target)
+    yield CONNECTION.ok(f"connected to {doctor.context.database.address}")
+    yield from judge(doctor.context.target)
 
 
 def judge(target: Target) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.collectors.schema_state import Blocking
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient
 from exporter.humanize import seconds
 
 LOCKS = Check(
@@ -59,18 +59,18 @@ class _Query:
     query: str
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(doctor: DoctorContext) -> Iterator[Finding]:
     """All checks of this group."""
-    session = patient.needed()
-    seen = [each for blocked in patient.blocking.values() for each in blocked.values()]
-    prepared = session.rows(Prepared, "locks_prepared", {"schemas": list(patient.schemas)})
+    session = doctor.needed()
+    seen = [each for blocked in doctor.blocking.values() for each in blocked.values()]
+    prepared = session.rows(Prepared, "locks_prepared", {"schemas": list(doctor.schemas)})
     queries: dict[int, str] = {}
-    if patient.show_queries and seen:
+    if doctor.show_queries and seen:
         pids = sorted({each.blocker_pid for each in seen})
         queries = {row.pid: row.query for row in session.rows(_Query, "locks_queries", {"pids": pids})}
-    yield from judge_blocking(seen, prepared, queries, patient.warning, patient.critical)
-    holders = session.rows(Holder, "locks_idle", {"schemas": list(patient.schemas)})
-    yield from judge_holders(holders, show_queries=patient.show_queries)
+    yield from judge_blocking(seen, prepared, queries, doctor.warning, doctor.critical)
+    holders = session.rows(Holder, "locks_idle", {"schemas": list(doctor.schemas)})
+    yield from judge_holders(holders, show_queries=doctor.show_queries)
     yield from judge_prepared(prepared)
 
 

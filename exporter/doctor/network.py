@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient
 from exporter.humanize import percentile, seconds, spread
 from exporter.postgres.probe import PHASES, Probe
 from exporter.postgres.sessions import Unreachable
@@ -57,10 +57,10 @@ class Tries:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def look(patient: Patient) -> Tries:
+def look(doctor: DoctorContext) -> Tries:
     """Try; ends early when nothing answers."""
     tries, ends = Tries(), time.monotonic() + LONGEST
-    probe = Probe(patient.context.river, DEADLINE)
+    probe = Probe(doctor.context.river, DEADLINE)
     try:
         for _ in range(CONNECTS):
             tries.phases.append(probe.connect())
@@ -78,17 +78,17 @@ def look(patient: Patient) -> Tries:
     return tries
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(doctor: DoctorContext) -> Iterator[Finding]:
     """Try, and judge."""
-    network = patient.context.waits.get("network")
+    network = doctor.context.waits.get("network")
     now = time.monotonic()
     said = network(now) if network else None
     if said and said.now >= DEADLINE:
         # the samplers' own question hangs: no need to hang another time to know
         yield CONNECT.problem(f"no answer through River's address for {seconds(said.now)}", remedy=_REMEDY)
         return
-    pooled = str(patient.context.river) != str(patient.context.database.address)
-    yield from judge(look(patient), patient.timeout, patient.warning, patient.critical, pooled=pooled)
+    pooled = str(doctor.context.river) != str(doctor.context.database.address)
+    yield from judge(look(doctor), doctor.timeout, doctor.warning, doctor.critical, pooled=pooled)
 
 
 def judge(tries: Tries, timeout: float, warning: float, critical: float, *, pooled: bool) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from exporter.doctor.context import FOLDER
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import FOLDER
 from exporter.doctor.table import quoted
 from exporter.humanize import seconds
 from exporter.postgres.address import Address

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient
 from exporter.humanize import count, seconds, share
 from exporter.metrics.values import Values
 
@@ -74,18 +74,16 @@ def pools(values: Values) -> list[Pool]:
     ]
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(doctor: DoctorContext) -> Iterator[Finding]:
     """All checks of this group."""
-    found = pools(patient.values)
-    yield from judge_free(
-        found, patient.config.river.metrics_urls, patient.failures.get("pgxpool", ""), patient.warning
-    )
+    found = pools(doctor.values)
+    yield from judge_free(found, doctor.config.river.metrics_urls, doctor.failures.get("pgxpool", ""), doctor.warning)
     size = max((pool.most for pool in found if pool.most and pool.source != "pgbouncer"), default=None)
-    size = size or patient.context.river.pool_max_connections()
-    workers = patient.config.river.workers or patient.values.one("river_workers_max")
-    yield judge_size(size, workers, known=patient.config.river.workers is not None)
-    if patient.session and patient.context.capable("pg_monitor"):
-        (row,) = patient.session.rows(_Connections, "pool_connections")
+    size = size or doctor.context.river.pool_max_connections()
+    workers = doctor.config.river.workers or doctor.values.one("river_workers_max")
+    yield judge_size(size, workers, known=doctor.config.river.workers is not None)
+    if doctor.session and doctor.context.capable("pg_monitor"):
+        (row,) = doctor.session.rows(_Connections, "pool_connections")
         yield judge_connections(row.used, row.most)
 
 

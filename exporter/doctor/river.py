@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient
 from exporter.humanize import count, seconds
 from exporter.metrics.values import Values
 from exporter.river.facts import BACKLOG_PRESSURE, LEADER_TTL, MIGRATION_SINCE, REQUEUES_SINCE
@@ -55,10 +55,10 @@ AGED = 300.0
 """Seconds from which RiverQueueAgeing speaks."""
 
 
-def examine(patient: Patient) -> Iterator[tuple[str, Finding]]:
+def examine(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
     """All checks of this group, by schema."""
-    for schema in patient.schemas:
-        for finding in judge(patient.values, schema):
+    for schema in doctor.schemas:
+        for finding in judge(doctor.values, schema):
             yield schema, finding
 
 

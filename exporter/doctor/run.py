@@ -29,8 +29,8 @@ from exporter.doctor import (
     storage,
     table,
 )
+from exporter.doctor.context import FOLDER, DoctorContext, build_context, find_target, watch
 from exporter.doctor.finding import EXIT_CODES, Check, Finding, worst
-from exporter.doctor.patient import FOLDER, Patient, admit, find_target, watch
 from exporter.errors import ConfigError, ExporterError
 from exporter.logs.masking import mask
 from exporter.postgres.address import Address
@@ -107,18 +107,18 @@ def examine(
     say = say or _say
     config = load(options.config_file, environment, {})
     quick = {f"collectors.{name}.interval": pace for name, pace in QUICK.items() if not config.collector(name).interval}
-    context = admit(load(options.config_file, environment, quick), environment)
+    context = build_context(load(options.config_file, environment, quick), environment)
     stronger = _stronger(options)
-    patient = Patient(context, show_queries=options.show_queries)
+    doctor = DoctorContext(context, show_queries=options.show_queries)
     logger = logging.getLogger("exporter")
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what fails is a finding
     try:
-        findings = list(_connect(patient, say))
-        findings += _look(patient, say)
+        findings = list(_connect(doctor, say))
+        findings += _look(doctor, say)
         if options.explain:
             say("explaining the completing statement")
-            findings += _group(plan, lambda: plan.examine(stronger or context.database.address, patient.schemas))
+            findings += _group(plan, lambda: plan.examine(stronger or context.database.address, doctor.schemas))
         if options.prometheus:
             url = options.prometheus
             say("asking Prometheus for its rules")
@@ -134,79 +134,79 @@ def checks() -> list[tuple[ModuleType, tuple[Check, ...]]]:
     return [(group, group.CHECKS) for group in GROUPS]
 
 
-def _connect(patient: Patient, say: Callable[[str], None]) -> Iterator[Finding]:
-    say(f"connecting to {patient.context.database.address}")
+def _connect(doctor: DoctorContext, say: Callable[[str], None]) -> Iterator[Finding]:
+    say(f"connecting to {doctor.context.database.address}")
     try:
-        find_target(patient.context)
+        find_target(doctor.context)
     except Unreachable as error:
-        yield connection.unreachable(patient, error)
+        yield connection.unreachable(doctor, error)
     except (ExporterError, psycopg.Error) as error:
         yield connection.CONNECTION.problem(
             "the database does not tell what it is", one_line(error), remedy="see the reason"
         )
     else:
-        yield from connection.examine(patient)
+        yield from connection.examine(doctor)
 
 
-def _look(patient: Patient, say: Callable[[str], None]) -> Iterator[Finding]:
-    context = patient.context
+def _look(doctor: DoctorContext, say: Callable[[str], None]) -> Iterator[Finding]:
+    context = doctor.context
     before: dict[str, Any] = {}
     if context.database.reason == "":
         with context.leases["database"].session() as session:
-            patient.session = session.of(FOLDER)
-            before = {name: _quietly(look) for name, look in _looks(patient).items()}
-        patient.session = None
+            doctor.session = session.of(FOLDER)
+            before = {name: _quietly(look) for name, look in _looks(doctor).items()}
+        doctor.session = None
     say(f"watching River for {WATCH:.0f} s")
-    watch(patient, WATCH)
+    watch(doctor, WATCH)
     say("trying River's address")
-    tried = list(_group(network, lambda: network.examine(patient)))
-    if patient.found:
+    tried = list(_group(network, lambda: network.examine(doctor)))
+    if doctor.found:
         say("looking at locks, tables and settings")
-        yield from _inside(patient, before)
+        yield from _inside(doctor, before)
     elif context.target.schemas or context.database.reason:
-        yield from _group(pool, lambda: pool.examine(patient))
+        yield from _group(pool, lambda: pool.examine(doctor))
     yield from tried
-    yield from _group(configuration, lambda: _own(patient))
+    yield from _group(configuration, lambda: _own(doctor))
 
 
-def _looks(patient: Patient) -> dict[str, Callable[[], Any]]:
+def _looks(doctor: DoctorContext) -> dict[str, Callable[[], Any]]:
     """What is read before and after."""
     return {
-        "statements": lambda: completer.statements(patient),
-        "tables": lambda: table.tables(patient),
-        "checkpoints": lambda: storage.checkpoints(patient),
+        "statements": lambda: completer.statements(doctor),
+        "tables": lambda: table.tables(doctor),
+        "checkpoints": lambda: storage.checkpoints(doctor),
     }
 
 
-def _inside(patient: Patient, before: Mapping[str, Any]) -> Iterator[Finding]:
+def _inside(doctor: DoctorContext, before: Mapping[str, Any]) -> Iterator[Finding]:
     """What doctor asks the database itself; every group in a session of its own deadline."""
     groups: list[tuple[ModuleType, Callable[[], Found]]] = [
-        (completer, lambda: completer.examine(patient, before.get("statements") or {})),
-        (pool, lambda: pool.examine(patient)),
-        (locks, lambda: locks.examine(patient)),
-        (table, lambda: table.examine(patient, before.get("tables") or {})),
-        (storage, lambda: storage.examine(patient, before.get("checkpoints"))),
-        (settings, lambda: settings.examine(patient)),
-        (river, lambda: river.examine(patient)),
+        (completer, lambda: completer.examine(doctor, before.get("statements") or {})),
+        (pool, lambda: pool.examine(doctor)),
+        (locks, lambda: locks.examine(doctor)),
+        (table, lambda: table.examine(doctor, before.get("tables") or {})),
+        (storage, lambda: storage.examine(doctor, before.get("checkpoints"))),
+        (settings, lambda: settings.examine(doctor)),
+        (river, lambda: river.examine(doctor)),
     ]
     for group, look in groups:
-        yield from _group(group, lambda look=look: _in_session(patient, look))  # type: ignore[misc]
+        yield from _group(group, lambda look=look: _in_session(doctor, look))  # type: ignore[misc]
 
 
-def _own(patient: Patient) -> Iterator[Finding | tuple[str | None, Finding]]:
+def _own(doctor: DoctorContext) -> Iterator[Finding | tuple[str | None, Finding]]:
     """The exporter's own: its configuration, and who speaks."""
-    yield from configuration.examine(patient)
-    if patient.found:
-        yield from _in_session(patient, lambda: configuration.elected(patient))
+    yield from configuration.examine(doctor)
+    if doctor.found:
+        yield from _in_session(doctor, lambda: configuration.elected(doctor))
 
 
-def _in_session(patient: Patient, look: Callable[[], Found]) -> Iterator[Finding | tuple[str | None, Finding]]:
-    with patient.context.leases["database"].session() as session:
-        patient.session = session.of(FOLDER)
+def _in_session(doctor: DoctorContext, look: Callable[[], Found]) -> Iterator[Finding | tuple[str | None, Finding]]:
+    with doctor.context.leases["database"].session() as session:
+        doctor.session = session.of(FOLDER)
         try:
             yield from look()
         finally:
-            patient.session = None
+            doctor.session = None
 
 
 def _group(group: ModuleType, look: Callable[[], Found]) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from exporter.doctor.context import FOLDER, DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import FOLDER, Patient
 from exporter.doctor.table import Table, quoted, tables
 from exporter.humanize import count, share
 from exporter.postgres.sessions import Connection, Session
@@ -55,18 +55,18 @@ class _Setting:
     setting: str
 
 
-def examine(patient: Patient) -> Iterator[tuple[str | None, Finding]]:
+def examine(doctor: DoctorContext) -> Iterator[tuple[str | None, Finding]]:
     """All checks of this group, by schema."""
     # a session of the exporter's has a timeout of its own, and what it would have without cannot be asked in it
-    parameters = patient.context.database.address.parameters()
+    parameters = doctor.context.database.address.parameters()
     parameters["options"] = parameters.get("options", "").replace("-c idle_in_transaction_session_timeout=", _HARMLESS)
     names = ["track_commit_timestamp", "log_lock_waits", "idle_in_transaction_session_timeout"]
     with Connection.connect(**parameters, autocommit=True) as connection:  # type: ignore[arg-type]
-        connection.deadline = time.monotonic() + patient.context.database.deadline
+        connection.deadline = time.monotonic() + doctor.context.database.deadline
         rows = Session(connection, FOLDER).rows(_Setting, "settings", {"names": names})
     for finding in judge_server({row.name: row.setting for row in rows}):
         yield None, finding
-    for schema, table in tables(patient).items():
+    for schema, table in tables(doctor).items():
         yield schema, judge_autovacuum(table, schema)
         yield schema, judge_fillfactor(table, schema)
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient
 from exporter.humanize import count, seconds
 
 STANDBY = Check(
@@ -51,9 +51,9 @@ class Checkpoints:
     syncing: float
 
 
-def checkpoints(patient: Patient) -> Checkpoints:
+def checkpoints(doctor: DoctorContext) -> Checkpoints:
     """The server's checkpoints so far."""
-    return patient.needed().rows(Checkpoints, "storage_checkpoints")[0]
+    return doctor.needed().rows(Checkpoints, "storage_checkpoints")[0]
 
 
 def required(names: str) -> int:
@@ -65,16 +65,16 @@ def required(names: str) -> int:
     return int(found[1]) if found else 1
 
 
-def examine(patient: Patient, before: Checkpoints | None) -> Iterator[Finding]:
+def examine(doctor: DoctorContext, before: Checkpoints | None) -> Iterator[Finding]:
     """All checks of this group."""
-    session = patient.needed()
-    yield judge_standby(session.rows(Replication, "storage_replication")[0], patient.warning)
-    yield judge_checkpoints(before, checkpoints(patient))
+    session = doctor.needed()
+    yield judge_standby(session.rows(Replication, "storage_replication")[0], doctor.warning)
+    yield judge_checkpoints(before, checkpoints(doctor))
     worst = 0.0
-    for schema in patient.schemas:
-        verdict = patient.context.watch(schema).verdict
+    for schema in doctor.schemas:
+        verdict = doctor.context.schema_state(schema).verdict
         worst = max(worst, verdict.seconds.get("storage", 0.0) if verdict else 0.0)
-    yield judge_waits(worst, patient)
+    yield judge_waits(worst, doctor)
 
 
 def judge_standby(replication: Replication, warning: float) -> Finding:
@@ -118,9 +118,9 @@ def judge_checkpoints(before: Checkpoints | None, after: Checkpoints) -> Finding
     return CHECKPOINTS.ok("checkpoints come when they are due", evidence)
 
 
-def judge_waits(worst: float, patient: Patient) -> Finding:
+def judge_waits(worst: float, doctor: DoctorContext) -> Finding:
     """How long the worst attempt waited for storage."""
     return WAITS.graded(
-        worst, patient.warning, patient.critical, f"the worst attempt waited {seconds(worst)} for storage",
+        worst, doctor.warning, doctor.critical, f"the worst attempt waited {seconds(worst)} for storage",
         remedy="see synchronous-standby and checkpoints; look at the disk's latency and write load",
     )  # fmt: skip

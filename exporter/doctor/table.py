@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.patient import Patient
 from exporter.humanize import count, seconds, share, size
 from exporter.river.facts import INDEXES
 
@@ -105,18 +105,18 @@ class Holder:
     transactions: float
 
 
-def tables(patient: Patient) -> dict[str, Table]:
+def tables(doctor: DoctorContext) -> dict[str, Table]:
     """The table of each schema."""
-    session = patient.needed()
-    return {schema: session.rows(Table, "table", {"schema": schema}, schema)[0] for schema in patient.schemas}
+    session = doctor.needed()
+    return {schema: session.rows(Table, "table", {"schema": schema}, schema)[0] for schema in doctor.schemas}
 
 
-def examine(patient: Patient, before: dict[str, Table]) -> Iterator[tuple[str | None, Finding]]:
+def examine(doctor: DoctorContext, before: dict[str, Table]) -> Iterator[tuple[str | None, Finding]]:
     """All checks of this group, by schema."""
-    session = patient.needed()
-    holders = session.rows(Holder, "table_horizon") if patient.context.capable("pg_monitor") else []
+    session = doctor.needed()
+    holders = session.rows(Holder, "table_horizon") if doctor.context.capable("pg_monitor") else []
     yield None, judge_horizon(holders)
-    for schema, table in tables(patient).items():
+    for schema, table in tables(doctor).items():
         for finding in judge_indexes(session.rows(Index, "table_indexes", {"schema": schema}), schema):
             yield schema, finding
         yield schema, judge_dead(table, holders, schema)

@@ -10,7 +10,7 @@ from exporter import __version__
 from exporter.budget import CAUSES
 from exporter.collectors.context import Context
 from exporter.collectors.runner import Runner
-from exporter.collectors.schema_state import Blocking, Watch
+from exporter.collectors.schema_state import Blocking, SchemaState
 from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
 from exporter.logs.masking import mask
 from exporter.metrics.values import Values
@@ -132,7 +132,9 @@ class View:
 def look(context: Context, runners: Iterable[Runner]) -> View:
     """Everything, as it is now; asks no server."""
     config, values, now = context.config, Values(context.snapshot.samples()), context.clock()
-    rivers = tuple(_river(context, context.watch(schema), now) for schema in context.target.schemas[:MOST_RIVERS])
+    rivers = tuple(
+        _river(context, context.schema_state(schema), now) for schema in context.target.schemas[:MOST_RIVERS]
+    )
     queues = _queues(values)
     level, text = _overall(context, rivers)
     return View(
@@ -174,7 +176,7 @@ def _overall(context: Context, rivers: tuple[RiverView, ...]) -> tuple[str, str]
     return worst.level, f"{place}{worst.text}"
 
 
-def _river(context: Context, watch: Watch, now: float) -> RiverView:
+def _river(context: Context, watch: SchemaState, now: float) -> RiverView:
     verdict, sessions, config = watch.verdict, watch.sessions, context.config
     leads = watch.schema in context.led()
     seen = sessions if sessions and now - sessions.at <= FRESH and leads else None

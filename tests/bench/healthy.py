@@ -92,7 +92,7 @@ class Record:
             self._take("ratio", ratio, WARNING, Breach(at, f"ratio {ratio:.2f} ({causes})", during))
         if not now:
             self._take("silence", silence, SILENCE, Breach(at, f"silence of {silence:.1f} s", during))
-            self.stall = max(self.stall, metrics.most("river_completer_stall_seconds") or 0.0)
+            self.stall = max(self.stall, metrics.most("river_completer_attempt_seconds") or 0.0)
 
     def _take(self, name: str, value: float, limit: float, breach: Breach) -> None:
         """Keep the highest; one breach is told once, not at every look while it lasts."""

@@ -52,7 +52,7 @@ def test_a_short_row_lock_is_found_named_and_seen_to_vanish(database: Database, 
         assert (found.most("river_completer_inflight_seconds") or 0) > 4
 
         lifted = time.monotonic()
-        wait_for(lambda: (exporter.metrics().most("river_completer_stall_seconds") or 0) < 1, 5, "the stall to end")
+        wait_for(lambda: (exporter.metrics().most("river_completer_attempt_seconds") or 0) < 1, 5, "the stall to end")
         assert exporter.metrics().total("river_completer_timeouts_total") == 0  # it healed: no attempt was lost
         assert ratio() > 0.5  # held, so that no scrape misses it
         expression = 'max_over_time(river_lock_wait_seconds{blocker="idle_in_transaction"}[1m])'

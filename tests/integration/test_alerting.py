@@ -140,7 +140,7 @@ def attempt(stall: float = 0.1, **seconds: float) -> dict[str, float]:
     causes = {"pool": 0.0, "network": 0.1, "lock": 0.0, "execution": 0.1, "storage": 0.0, **seconds}
     return {
         **{BUDGET % (SCHEMA, cause): value for cause, value in causes.items()},
-        f"river_completer_stall_seconds{{{SCHEMA}}}": stall,
+        f"river_completer_attempt_seconds{{{SCHEMA}}}": stall,
         f'river_lock_wait_seconds{{{SCHEMA},operation="JobSetStateIfRunningMany",blocker="active"}}': causes["lock"],
     }
 
@@ -153,7 +153,7 @@ SETTINGS = {
     'river_up{reason=""}': 1.0,
     f"river_exporter_is_leader{{{SCHEMA}}}": 1.0,
     f'river_completer_timeouts_total{{{SCHEMA},cause="lock"}}': 0.0,
-    f"river_completer_stalls_total{{{SCHEMA}}}": 0.0,
+    f"river_completer_slow_attempts_total{{{SCHEMA}}}": 0.0,
     'river_pool_free_ratio{source="pgxpool"}': 0.8,
     'river_probe_failures_total{reason="refused"}': 0.0,
 }

@@ -53,7 +53,7 @@ class Here:
     pattern: str
     prints: str = ""
     """A pattern that its output has."""
-    patient: bool = False
+    doctor: bool = False
     """Whether it is tried until it succeeds, as what it asks has just been started."""
 
 
@@ -94,7 +94,7 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Here(r"psql .* -c '\\password river_exporter'"),
     Here(r"export DATABASE_URL=\S+"),
     Here(r"river-exporter &"),
-    Here(r"curl -s localhost:10917/metrics \| grep .*", "river_completer_budget_used_ratio{", patient=True),
+    Here(r"curl -s localhost:10917/metrics \| grep .*", "river_completer_budget_used_ratio{", doctor=True),
     Here(r"river-exporter setup-sql > role\.sql"),
     Here(r"psql -d app -f role\.sql", "GRANT"),
     Here(r"river-exporter setup-sql", "grant pg_monitor to"),
@@ -111,7 +111,7 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Here(f"{EXEC}river-exporter doctor --prometheus URL", r"ok +alerts: (.*\n)*ok +scraped: "),
     # runbooks
     Here(f"{EXEC}river-exporter check-config --config.file=.*", "thresholds:"),
-    Here(r"kubectl logs POD --since=10m \| grep -c 'context deadline exceeded'", r"^[1-9]", patient=True),
+    Here(r"kubectl logs POD --since=10m \| grep -c 'context deadline exceeded'", r"^[1-9]", doctor=True),
     Here(r"kubectl logs POD -c river-exporter \| grep 'collector failed' \| tail -n 5", "collector=pgxpool"),
     Here(r"curl -s 'http://PROMETHEUS:9090/api/v1/targets\?state=active' \| .*", r'1 "lastError":".*refused"'),
     Here(r"curl -s http://POD_IP:10917/-/healthy", "OK"),
@@ -389,7 +389,7 @@ def run(command: Shown, holder: Here, scene: Scene, bash: Bash) -> None:
         except AssertionError:
             return False
 
-    if holder.patient:
+    if holder.doctor:
         wait_for(tried_in_vain, 30, str(command), interval=0.5)
     tried()
 

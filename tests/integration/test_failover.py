@@ -76,7 +76,7 @@ def test_another_server_with_a_longer_past_is_neither_a_fall_nor_a_spike(servers
         lost = wait_for(
             lambda: exporter.metrics() if up(exporter) == 0 else None, 30, "the exporter to miss its server"
         )
-        before, wal = counted(lost), lost.total("river_server_wal_bytes_total")
+        before, wal = counted(lost), lost.total("river_postgres_wal_bytes_total")
         switched = time.time()
         with TcpProxy(second.host, second.port, listen=port):
             wait_for(lambda: tells(exporter, switched), 120, "the exporter to tell of the second server")
@@ -85,7 +85,7 @@ def test_another_server_with_a_longer_past_is_neither_a_fall_nor_a_spike(servers
             assert {key: both for key, both in fallen.items() if both[1] is not None and both[1] < both[0]} == {}
             assert completing(after) == completing(lost)
             assert wal is not None
-            assert (after.total("river_server_wal_bytes_total") or 0.0) - wal < PAST_WAL / 10
+            assert (after.total("river_postgres_wal_bytes_total") or 0.0) - wal < PAST_WAL / 10
             assert one(second, "SELECT wal_bytes FROM pg_stat_wal") > PAST_WAL
             assert (after.most("river_completer_budget_used_ratio") or 0.0) < 0.3
             with River(second.url(DATABASE), rate=50, job_seconds=0.05):

@@ -54,7 +54,7 @@ def test_a_server_that_is_halted(own: Database) -> None:
             # the peaks outlive the blindness, within their window
             assert (total("river_completer_budget_used_ratio") or 0.0) >= peak / 10  # the hang itself is worse by now
             assert (total("river_lock_wait_seconds", blocker="idle_in_transaction") or 0.0) > 1
-            assert total("river_completer_stall_seconds") != 0.0
+            assert total("river_completer_attempt_seconds") != 0.0
             assert total("river_workers_running") is not None
             assert total("river_probe_phase_seconds") is not None
         finally:

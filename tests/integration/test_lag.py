@@ -41,7 +41,7 @@ def insert(connection: psycopg.Connection, state: str = "completed", ago: float 
 
 def told(exporter: Exporter) -> LagSummary:
     """What the budget was told."""
-    summary = exporter.context.watch("public").lag
+    summary = exporter.context.schema_state("public").lag
     assert summary is not None
     return summary
 

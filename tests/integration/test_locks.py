@@ -22,7 +22,7 @@ def look(exporter: Exporter) -> tuple[Blocking, ...]:
     """Take one sample of sessions and locks."""
     exporter.run("sessions")
     exporter.run("locks")
-    return exporter.context.watch("public").blocking
+    return exporter.context.schema_state("public").blocking
 
 
 def only(exporter: Exporter) -> Blocking:

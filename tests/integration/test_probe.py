@@ -231,7 +231,7 @@ def test_what_stays_away_speaks_where_nobody_sees_rivers_own_pool(database: Data
         waits, clock = exporter.context.waits, exporter.context.clock
         waits["network"] = lambda now: Wait("probe", 0.001, 0.0, now)
         waits["pgbouncer"] = lambda now: Wait("pgbouncer", 0.0, 0.0, now)
-        watch = exporter.context.watch("public")
+        watch = exporter.context.schema_state("public")
         watch.completions = Completions(clock(), 6.0, due=True)
         found = exporter.run("budget")
         assert found["river_budget_source"]["public", "pool", "residual"] == 1

@@ -175,7 +175,7 @@ def test_it_comes_back_by_itself(database: Database, start: Start) -> None:
     with TcpProxy(database.server.host, database.server.port) as proxy:
         exporter = start(proxy.url(database.exporter_url))
         until_up(exporter, "")
-        wait_for(lambda: exporter.metrics().samples("river_completer_stalls_total"), 10, "the budget")
+        wait_for(lambda: exporter.metrics().samples("river_completer_slow_attempts_total"), 10, "the budget")
         proxy.refuse()
         until_up(exporter, "refused")
         proxy.heal()

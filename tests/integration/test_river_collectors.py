@@ -114,8 +114,8 @@ def test_what_the_role_may_not_see_is_left_out(database: Database) -> None:
         finally:
             connection.execute("GRANT pg_monitor TO river_exporter")
     assert found.keys() == {"river_workers_running", "river_workers_max", "river_clients"}
-    assert storage["river_server_wal_bytes_total"][()] == 0
-    assert "river_server_synchronous_standbys" not in storage
+    assert storage["river_postgres_wal_bytes_total"][()] == 0
+    assert "river_postgres_synchronous_standbys" not in storage
 
 
 @pytest.mark.parametrize("river_version", ["0.16"])
@@ -184,7 +184,7 @@ def test_jobs_of_a_killed_river_are_stuck(exporter: Exporter, database: Database
     exporter.context.target = replace(exporter.context.target, started=0.0)
 
     def nobody_left(_: Values) -> bool:
-        sessions = exporter.context.watch("public").sessions
+        sessions = exporter.context.schema_state("public").sessions
         return sessions is not None and sessions.total == 0
 
     exporter.until("sessions", nobody_left, "the killed worker's sessions to end")
@@ -212,7 +212,7 @@ def test_services_that_stopped_are_late(exporter: Exporter, database: Database) 
     """Without a leader, jobs that are due wait and a service that was heard before is overdue."""
     now = [1000.0]
     exporter.context.clock = lambda: now[0]
-    exporter.context.watch("public").heard["JobDeleteBefore"] = 990.0
+    exporter.context.schema_state("public").heard["JobDeleteBefore"] = 990.0
     with database.connect() as connection:
         for queue, priority, ahead in (("a", 1, 600), ("a", 4, -100), ("b", 2, 600), ("z", 1, -20)):
             connection.execute(

@@ -44,7 +44,7 @@ def test_a_completing_statement_that_waits_is_seen_with_its_wait(database: Datab
         assert found.keys() == {(COMPLETING, "active", "Lock")}
         elapsed = exporter.context.clock() - before
         assert seconds(exporter)[COMPLETING, "active", "Lock"] <= elapsed + 0.5
-        watch = exporter.context.watch("public")
+        watch = exporter.context.schema_state("public")
         assert watch.sessions is not None
         assert watch.sessions.waiting == {pid: COMPLETING}
         assert watch.sessions.worst.keys() == {"lock"}
@@ -105,7 +105,7 @@ def test_the_completer_s_statement_in_somebody_s_transaction_is_not_the_complete
         sessions(exporter)
         wait_for(lambda: ("JobCompleteTx", "active", "Lock") in seconds(exporter), 5, "its time to be added")
         assert {operation for operation, _, _ in seconds(exporter)} == {"JobCompleteTx"}
-        watch = exporter.context.watch("public")
+        watch = exporter.context.schema_state("public")
         assert watch.attempts.running() == []
         assert watch.sessions is not None
         assert (watch.sessions.inflight, watch.sessions.waiting) == (0, {pid: "JobCompleteTx"})
@@ -128,7 +128,7 @@ def test_a_quick_transaction_of_somebody_s_is_told_by_its_locks(database: Databa
         with busy(database, statement) as pid:
             waits(database, pid)
             assert sessions(exporter)["active"] == 0  # a script of several statements is nobody's we know
-    assert exporter.context.watch("public").attempts.running() == []
+    assert exporter.context.schema_state("public").attempts.running() == []
 
 
 @pytest.mark.parametrize("river_version", ["0.51", "0.16"])
@@ -137,7 +137,7 @@ def test_a_real_river_is_recognised_and_its_completer_followed(database: Databas
     river(rate=60, job_seconds=0.3, complete_tx=0.3, workers=20, pool=30)  # many run, so some are left to complete
     with Exporter(database.exporter_url) as exporter, database.connect() as superuser:
         wait_for(lambda: sum(sessions(exporter).values()) >= 3, 20, "River's sessions to be seen")
-        watch = exporter.context.watch("public")
+        watch = exporter.context.schema_state("public")
         wait_for(lambda: sessions(exporter) and watch.sessions and watch.sessions.polled, 20, "a fetch to be seen")
         # five that run: without one whose completion is the completer's, nothing would wait for long
         wait_for(lambda: superuser.execute(RUNNING).fetchone(), 20, "jobs to run", interval=0.01)

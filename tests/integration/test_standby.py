@@ -44,14 +44,14 @@ def test_a_synchronous_standby_that_stops_shows_its_lag(primary: Postgres, expor
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'sync'")
         connection.execute("SELECT pg_reload_conf()")
         missing = exporter.until(
-            "storage", lambda now: now["river_server_synchronous_standbys"]["required",] == 1, "the setting"
+            "storage", lambda now: now["river_postgres_synchronous_standbys"]["required",] == 1, "the setting"
         )
-        assert missing["river_server_synchronous_standbys"]["connected",] == 0
+        assert missing["river_postgres_synchronous_standbys"]["connected",] == 0
         assert "river_standby_lag_seconds" not in missing
         try:
             with standby(primary, "sync") as server:
                 healthy = exporter.until(
-                    "storage", lambda now: now["river_server_synchronous_standbys"]["connected",] == 1, "the standby"
+                    "storage", lambda now: now["river_postgres_synchronous_standbys"]["connected",] == 1, "the standby"
                 )
                 assert max(healthy["river_standby_lag_seconds"].values()) < 1
                 server.pause()
@@ -64,7 +64,7 @@ def test_a_synchronous_standby_that_stops_shows_its_lag(primary: Postgres, expor
                 server.resume()
                 exporter.until("storage", lambda now: now["river_standby_lag_seconds"]["flush",] < 1, "it to catch up")
             exporter.until(
-                "storage", lambda now: now["river_server_synchronous_standbys"]["connected",] == 0, "it to be gone"
+                "storage", lambda now: now["river_postgres_synchronous_standbys"]["connected",] == 0, "it to be gone"
             )
         finally:
             connection.execute("SET synchronous_commit = local")

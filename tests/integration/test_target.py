@@ -186,7 +186,7 @@ def test_a_standby_is_recognised_and_leads_nothing(caplog: pytest.LogCaptureFixt
         try:
             assert capabilities(exporter)["primary"] == 0
             assert "the address of the primary" in remedies(caplog)["primary"]
-            assert exporter.run("target")["river_server_in_recovery"] == {(): 1}
+            assert exporter.run("target")["river_postgres_in_recovery"] == {(): 1}
             assert exporter.run("election") == {}
             assert exporter.context.led() == ()
             assert not runs(exporter, "jobs")

@@ -47,11 +47,15 @@ def test_every_collector_runs(exporter: Exporter, name: str) -> None:
 
 def test_the_servers_work_is_counted(server: Postgres, exporter: Exporter) -> None:
     """WAL, checkpoints, I/O, temporary files and deadlocks rise by what happens, from 0, and never fall at a reset."""
-    names = ["river_server_wal_bytes_total", "river_server_checkpoints_total", "river_server_checkpoint_seconds_total"]
+    names = [
+        "river_postgres_wal_bytes_total",
+        "river_postgres_checkpoints_total",
+        "river_postgres_checkpoint_seconds_total",
+    ]
     if server.version >= 14:
-        names += ["river_server_wal_write_seconds_total", "river_server_wal_buffers_full_total"]
+        names += ["river_postgres_wal_write_seconds_total", "river_postgres_wal_buffers_full_total"]
     if server.version >= 16:
-        names += ["river_server_io_operations_total", "river_server_io_seconds_total"]
+        names += ["river_postgres_io_operations_total", "river_postgres_io_seconds_total"]
     first = exporter.run("storage")
     assert {name for name in first if name.endswith("_total")} == set(names)
     assert all(value == 0 for name in names for value in first[name].values())
@@ -62,10 +66,10 @@ def test_the_servers_work_is_counted(server: Postgres, exporter: Exporter) -> No
     busy = {name: 0.0 for name in names if "full" not in name}
 
     def counted(now: Values) -> bool:
-        return all(total(now, name) > 0 for name in busy) and now["river_server_wal_bytes_total"][()] > 1e6
+        return all(total(now, name) > 0 for name in busy) and now["river_postgres_wal_bytes_total"][()] > 1e6
 
     found = exporter.until("storage", counted, "the work to be counted")
-    assert found["river_server_checkpoints_total"]["requested",] >= 1
+    assert found["river_postgres_checkpoints_total"]["requested",] >= 1
     with server.connect() as connection:
         connection.execute("SELECT pg_stat_reset_shared('bgwriter')")
         if server.version >= 14:
@@ -82,19 +86,19 @@ def test_the_servers_work_is_counted(server: Postgres, exporter: Exporter) -> No
 def test_temporary_files_and_connections(server: Postgres, exporter: Exporter) -> None:
     """A sort that doesn't fit in memory counts; so does every connection."""
     first = exporter.run("server")
-    assert first["river_server_temp_bytes_total"][()] == 0
-    assert first["river_server_deadlocks_total"][()] == 0
-    assert first["river_server_max_connections"][()] == 100
+    assert first["river_postgres_temp_bytes_total"][()] == 0
+    assert first["river_postgres_deadlocks_total"][()] == 0
+    assert first["river_postgres_max_connections"][()] == 100
     with server.connect() as connection:
         connection.execute("SET work_mem = '64kB'")
         connection.execute("SELECT count(*) FROM (SELECT n FROM generate_series(1, 200000) AS n ORDER BY -n) AS s")
-        assert exporter.run("server")["river_server_connections"][()] >= 3
-    found = exporter.until("server", lambda now: total(now, "river_server_temp_bytes_total") > 1e6, "temporary files")
-    assert found["river_server_temp_files_total"][()] >= 1
+        assert exporter.run("server")["river_postgres_connections"][()] >= 3
+    found = exporter.until("server", lambda now: total(now, "river_postgres_temp_bytes_total") > 1e6, "temporary files")
+    assert found["river_postgres_temp_files_total"][()] >= 1
 
 
 def test_no_synchronous_standby_is_needed(exporter: Exporter) -> None:
     """Without replication, commits wait for nobody, and there is no lag to tell of."""
     found = exporter.run("storage")
-    assert found["river_server_synchronous_standbys"] == {("required",): 0, ("connected",): 0}
+    assert found["river_postgres_synchronous_standbys"] == {("required",): 0, ("connected",): 0}
     assert "river_standby_lag_seconds" not in found

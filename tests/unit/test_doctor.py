@@ -30,8 +30,8 @@ from exporter.doctor import (
     storage,
     table,
 )
+from exporter.doctor.context import DoctorContext, build_context
 from exporter.doctor.finding import EXIT_CODES, Finding, worst
-from exporter.doctor.patient import Patient, admit
 from exporter.doctor.run import checks
 from exporter.humanize import percentile, seconds, share, size
 from exporter.metrics.values import Values
@@ -40,10 +40,10 @@ from exporter.postgres.sessions import Unreachable
 ROOT = Path(__file__).parents[2]
 
 
-def patient(**settings: str) -> Patient:
-    """A patient of that configuration, who has not been looked at."""
+def doctor(**settings: str) -> DoctorContext:
+    """A doctor of that configuration, who has not been looked at."""
     environment = {"RIVER_EXPORTER_DATABASE_URL": "postgres://river_exporter@127.0.0.1:1/app", **settings}
-    return Patient(admit(load(None, environment), environment), watched=8.0)
+    return DoctorContext(build_context(load(None, environment), environment), watched=8.0)
 
 
 def a_table(**values: object) -> table.Table:
@@ -116,14 +116,14 @@ def test_shares_sizes_and_percentiles_are_said_as_a_person_would() -> None:
 def test_budget_names_the_cause_and_its_seconds() -> None:
     """The thresholds are those of the configuration."""
     verdict = Verdict({"pool": 0.0, "lock": 4.2}, 0.42, "lock", 4.2, {"lock": "sessions", "pool": "pgxpool"})
-    finding = completer.judge_budget(verdict, patient())
+    finding = completer.judge_budget(verdict, doctor())
     assert finding.status == "warning"
     assert "42 %" in finding.summary
     assert "lock: 4.2 s" in finding.summary
     assert finding.evidence == ("lock: 4.2 s, by sessions",)
-    strict = patient(RIVER_EXPORTER_THRESHOLDS_WARNING="0.2", RIVER_EXPORTER_THRESHOLDS_CRITICAL="0.4")
+    strict = doctor(RIVER_EXPORTER_THRESHOLDS_WARNING="0.2", RIVER_EXPORTER_THRESHOLDS_CRITICAL="0.4")
     assert completer.judge_budget(verdict, strict).status == "problem"
-    assert completer.judge_budget(None, patient()).status == "note"
+    assert completer.judge_budget(None, doctor()).status == "note"
 
 
 def test_silence_goes_before_what_completed_in_time() -> None:
@@ -147,17 +147,17 @@ def test_statement_history_prefers_what_happened_while_doctor_looked() -> None:
     before = completer.Statements(1_000_000, 1000.0, 0.2, 5e6, 1e8)
     after = completer.Statements(1_000_002, 1008.0, 4.0, 5e6 + 10, 1e8 + 100_000)
     now = after.since(before)
-    finding = completer.judge_history(after, now, patient(), known=True)
+    finding = completer.judge_history(after, now, doctor(), known=True)
     assert (now.calls, now.total, now.rows) == (2, 8.0, 10)
     assert finding.status == "problem"
-    assert completer.judge_history(before, before.since(before), patient(), known=True).status == "ok"
+    assert completer.judge_history(before, before.since(before), doctor(), known=True).status == "ok"
     assert completer.Statements(5).since(before) == completer.Statements()
 
 
 def test_many_blocks_a_row_are_a_bad_plan_even_when_fast() -> None:
     """All of it is in memory until it is not."""
     finding = completer.judge_history(
-        completer.Statements(10, 0.1, 0.02, 100, 50_000), completer.Statements(), patient(), known=True
+        completer.Statements(10, 0.1, 0.02, 100, 50_000), completer.Statements(), doctor(), known=True
     )
     assert finding.status == "warning"
     assert "500 blocks a row" in finding.summary
@@ -352,10 +352,10 @@ def test_leader_stuck_jobs_and_late_maintenance_are_judged() -> None:
 def test_a_pooler_in_the_databases_place_is_known_by_its_words() -> None:
     """What the exporter needs there is PostgreSQL itself."""
     words = "connection failed: FATAL:  unsupported startup parameter: options"
-    found = connection.unreachable(patient(), Unreachable("other", words))
+    found = connection.unreachable(doctor(), Unreachable("other", words))
     assert found.status == "problem"
     assert "database.url leads to PgBouncer" in found.remedy
-    assert "PgBouncer" not in connection.unreachable(patient(), Unreachable("other", "no idea")).remedy
+    assert "PgBouncer" not in connection.unreachable(doctor(), Unreachable("other", "no idea")).remedy
 
 
 def test_queues_that_age_are_named_oldest_first_unless_they_are_paused() -> None:
@@ -399,10 +399,10 @@ def test_what_is_not_known_of_river_is_left_out() -> None:
 
 def test_configuration_notes_what_is_not_seen_and_warns_of_what_cannot_warn() -> None:
     """A timeout other than River's makes every number wrong."""
-    assert {each.status for each in configuration.judge(patient().config)} == {"note"}
-    wrong = patient(RIVER_EXPORTER_RIVER_TIMEOUT="30s", RIVER_EXPORTER_THRESHOLDS_CRITICAL="0.95").config
+    assert {each.status for each in configuration.judge(doctor().config)} == {"note"}
+    wrong = doctor(RIVER_EXPORTER_RIVER_TIMEOUT="30s", RIVER_EXPORTER_THRESHOLDS_CRITICAL="0.95").config
     assert [each.status for each in configuration.judge(wrong)].count("warning") == 2
-    full = patient(RIVER_EXPORTER_RIVER_METRICS_URLS="http://x/metrics", RIVER_EXPORTER_RIVER_WORKERS="8").config
+    full = doctor(RIVER_EXPORTER_RIVER_METRICS_URLS="http://x/metrics", RIVER_EXPORTER_RIVER_WORKERS="8").config
     assert [each.status for each in configuration.judge(full)] == ["ok"]
     assert configuration.judge_collectors({"lag": "no answer"}, 8).status == "warning"
 

@@ -31,7 +31,7 @@ FOLDER = "exporter.doctor"
 POLL = 0.2
 
 
-class Bystander(Election):
+class NoElection(Election):
     """Looks at every schema and contends for none."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Bystander(Election):
 
 
 @dataclass(slots=True)
-class Patient:
+class DoctorContext:
     """What the checks look at.
 
     Attributes:
@@ -106,7 +106,7 @@ class Patient:
         return self.session
 
 
-def admit(config: Config, environment: Mapping[str, str]) -> Context:
+def build_context(config: Config, environment: Mapping[str, str]) -> Context:
     """A context whose sessions are made when they are first needed.
 
     Raises:
@@ -120,7 +120,7 @@ def admit(config: Config, environment: Mapping[str, str]) -> Context:
         river=river,
         pgbouncer=pgbouncer,
         snapshot=Snapshot(time.monotonic),
-        election=Bystander(),
+        election=NoElection(),
         clock=time.monotonic,
         leases={"sampler": shared.lease(), "database": shared.lease()},
     )
@@ -135,17 +135,17 @@ def find_target(context: Context) -> None:
     """
     list(TargetCollector(context).collect())
     election = context.election
-    if isinstance(election, Bystander) and not context.target.standby:
+    if isinstance(election, NoElection) and not context.target.standby:
         election.schemas = context.target.schemas
 
 
-def watch(patient: Patient, seconds: float, over: Callable[[], bool] = lambda: False) -> None:
+def watch(doctor: DoctorContext, seconds: float, over: Callable[[], bool] = lambda: False) -> None:
     """Let the exporter's collectors look for some seconds, then keep what they saw.
 
     Args:
         over: whether to end earlier.
     """
-    context = patient.context
+    context = doctor.context
     reach = context.database.reason == ""
     runners = [
         Runner(each(context))
@@ -157,11 +157,11 @@ def watch(patient: Patient, seconds: float, over: Callable[[], bool] = lambda: F
     schedule.start()
     while (passed := time.monotonic() - started) < seconds and not over():
         time.sleep(min(POLL, seconds - passed))
-        _keep_blocking(patient)
+        _keep_blocking(doctor)
     schedule.stop(timeout=context.database.deadline + 1)
-    patient.watched = time.monotonic() - started
-    patient.values = Values(list(context.snapshot.samples()))
-    patient.failures = {runner.collector.name: runner.failure for runner in runners if runner.failure}
+    doctor.watched = time.monotonic() - started
+    doctor.values = Values(list(context.snapshot.samples()))
+    doctor.failures = {runner.collector.name: runner.failure for runner in runners if runner.failure}
     if any(lane.is_alive() for lane in schedule.lanes if lane.name in ("sampler", "database")):
         context.database.reason = context.database.reason or "timeout"  # a session of theirs still hangs
     for runner in runners:
@@ -169,9 +169,9 @@ def watch(patient: Patient, seconds: float, over: Callable[[], bool] = lambda: F
             runner.collector.close()
 
 
-def _keep_blocking(patient: Patient) -> None:
-    for schema, watch in patient.context.watches.items():
-        seen = patient.blocking.setdefault(schema, {})
+def _keep_blocking(doctor: DoctorContext) -> None:
+    for schema, watch in doctor.context.schema_states.items():
+        seen = doctor.blocking.setdefault(schema, {})
         for each in watch.blocking:
             key = (each.pid, each.blocker_pid)
             if key not in seen or seen[key].seconds < each.seconds:
