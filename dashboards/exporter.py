@@ -16,6 +16,8 @@ LATENESS = "namespace_job_instance_collector:river_exporter_collector_lateness_s
 FAILURES = pod("namespace_job_instance_collector:river_exporter_collector_failures:increase2m")
 
 UP = pod("river_up")
+_REASONED = f"{worst(pod('river_database_unreachable'), 'instance', 'reason')} - 1"
+"""0 with the reason, where river_up is 0 without one."""
 
 
 def dashboard() -> model.Dashboard:
@@ -102,7 +104,9 @@ def _up() -> model.Panel:
     return states(
         "Contact with the database",
         "By exporter, and by the class of the reason where there is none.",
-        Query(lowest(worst(UP, "instance", "reason"), UP, "instance"), "{{instance}} {{reason}}"),
+        Query(
+            lowest(f"({_REASONED} or on (instance) {worst(UP, 'instance')})", UP, "instance"), "{{instance}} {{reason}}"
+        ),
         words={"1": ("up", "good"), "0": ("down", "critical")},
     )
 

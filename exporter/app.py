@@ -32,7 +32,11 @@ from exporter.status import Status
 log = logging.getLogger("exporter")
 
 UP = gauge(
-    "river_up", "1 when the last contact with the database worked, else 0 with the class of the reason", "reason"
+    "river_up",
+    "1 when the last connection attempt or run on the database worked, else 0; absent before the first",
+)
+UNREACHABLE = gauge(
+    "river_database_unreachable", "1 while river_up is 0, with the error category; absent otherwise", "reason"
 )
 BUILD = gauge("river_exporter_build_info", "1, with the version", "version")
 RELOADED = gauge("river_exporter_config_last_reload_successful", "1 when the last reading of the configuration worked")
@@ -42,7 +46,7 @@ RELOADED_AT = gauge(
 DATABASE_SECONDS = counter(
     "river_exporter_database_seconds_total", "Time in which the exporter's runs used a session of the database"
 )
-METRICS = (UP, BUILD, RELOADED, RELOADED_AT, DATABASE_SECONDS, *RUNNER_METRICS)
+METRICS = (UP, UNREACHABLE, BUILD, RELOADED, RELOADED_AT, DATABASE_SECONDS, *RUNNER_METRICS)
 """What the exporter says of itself, beside its collectors."""
 
 
@@ -139,7 +143,9 @@ class App:
         """What the exporter says of itself at this moment."""
         reason = self.context.database.reason
         if reason is not None:
-            yield UP.sample(float(not reason), reason)
+            yield UP.sample(float(not reason))
+        if reason:
+            yield UNREACHABLE.sample(1, reason)
         yield BUILD.sample(1, __version__)
         yield RELOADED.sample(float(self._reloaded[0]))
         yield RELOADED_AT.sample(self._reloaded[1])

@@ -122,6 +122,6 @@ def judge_scraped(up: Sequence[float]) -> Finding:
     if not all(up):
         return SCRAPED.warning(
             f"{sum(value == 0 for value in up)} of {len(up)} exporters have no contact with their database",
-            remedy="river_up's label reason says why",
+            remedy="river_database_unreachable has the reason, as its label",
         )
     return SCRAPED.ok(f"{len(up)} scraped, with contact to the database")

@@ -13,7 +13,8 @@ from exporter.postgres.sessions import Unreachable
 
 CONNECTION = Check(
     "connection",
-    "Whether `database.url` can be reached and logged in to. A problem names the class of the reason, as `river_up`.",
+    "Whether `database.url` can be reached and logged in to. A problem names the reason as "
+    "`river_database_unreachable` does.",
     "without a database no completion is written, and nothing of it can be seen",
 )
 SERVER = Check(

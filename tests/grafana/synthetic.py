@@ -58,7 +58,7 @@ OWN_VALUES: Mapping[tuple[str, str], Sequence[str]] = {
     ("river_table_rows_read_total", "type"): ("sequential", "index"),
     ("river_table_scans_total", "type"): ("sequential", "index"),
     ("river_table_updates_total", "type"): ("hot", "other"),
-    ("river_up", "reason"): ("",),
+    ("river_database_unreachable", "reason"): ("refused",),
 }
 """Values of a metric's label, where others have other values."""
 

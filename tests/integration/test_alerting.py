@@ -150,7 +150,7 @@ SETTINGS = {
     'river_completer_threshold_ratio{severity="warning"}': 0.3,
     'river_completer_threshold_ratio{severity="critical"}': 0.5,
     'river_exporter_build_info{version="1"}': 1.0,
-    'river_up{reason=""}': 1.0,
+    "river_up": 1.0,
     f"river_exporter_is_leader{{{SCHEMA}}}": 1.0,
     f'river_completer_timeouts_total{{{SCHEMA},cause="lock"}}': 0.0,
     f"river_completer_slow_attempts_total{{{SCHEMA}}}": 0.0,
@@ -263,7 +263,7 @@ def test_a_precursor_alone_is_told_in_the_channel_and_wakes_nobody(chain: Chain)
 
 def test_an_address_that_refuses_is_one_page_that_an_unreachable_database_adds_nothing_to(chain: Chain) -> None:
     """The reason is in the text; the database and a precursor, which fire as well, are muted."""
-    chain.exporter.say({'river_probe_failures_total{reason="refused"}': 40.0, 'river_up{reason=""}': 0.0})
+    chain.exporter.say({'river_probe_failures_total{reason="refused"}': 40.0, "river_up": 0.0})
     (page,) = wait_for(lambda: chain.told("pager", "firing"), 20, "the page", interval=0.1)
     (alert,) = page.alerts
     assert alert["labels"] == {"alertname": "RiverAddressRefused", "severity": "critical", "stage": "symptom"}

@@ -57,15 +57,17 @@ def start() -> Iterator[Start]:
             assert not [text for text in (*SECRETS, "Traceback") if text in each.server.log_text()]
 
 
-def up(exporter: Exporter) -> dict[str, float]:
-    """`river_up` by reason."""
-    return {sample.labels["reason"]: sample.value for sample in exporter.metrics().samples("river_up")}
+def up(exporter: Exporter) -> tuple[float | None, list[str]]:
+    """Return `river_up`, and the reasons of `river_database_unreachable`."""
+    metrics = exporter.metrics()
+    reasons = [sample.labels["reason"] for sample in metrics.samples("river_database_unreachable") if sample.value == 1]
+    return metrics.total("river_up"), reasons
 
 
 def until_up(exporter: Exporter, reason: str, timeout: float = 30) -> None:
-    """Wait until `river_up` says that reason, or with the empty one that there is contact."""
-    wanted = {reason: 0.0 if reason else 1.0}
-    wait_for(lambda: up(exporter) == wanted, timeout, f"river_up{wanted}", exporter.server, interval=0.1)
+    """Wait until the database is unreachable for that reason alone, or with the empty one until it is reachable."""
+    wanted = (0.0, [reason]) if reason else (1.0, [])
+    wait_for(lambda: up(exporter) == wanted, timeout, f"river_up {wanted}", exporter.server, interval=0.1)
 
 
 @pytest.mark.parametrize(
