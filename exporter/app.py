@@ -19,6 +19,8 @@ from exporter.collectors.runner import RUNNER_METRICS, Runner
 from exporter.collectors.scheduler import Schedule
 from exporter.config import Config, load
 from exporter.errors import ConfigError
+from exporter.http.routes import Routes
+from exporter.http.server import Server
 from exporter.logs.log import kv
 from exporter.metrics.metric import Sample, counter, gauge
 from exporter.metrics.registry import expose
@@ -26,7 +28,6 @@ from exporter.metrics.snapshot import Snapshot
 from exporter.postgres.address import addresses
 from exporter.postgres.leader import Election
 from exporter.postgres.sessions import Database
-from exporter.server import Routes, Server
 from exporter.status import Status
 
 log = logging.getLogger("exporter")
@@ -94,6 +95,7 @@ class App:
             status_page=status.page,
             status_data=status.data,
             status_scripts=status.scripts,
+            status_styles=status.styles,
         )
         web_config = Path(config.web.config_file) if config.web.config_file else None
         self.server = Server(config.web.listen_address, routes, web_config)

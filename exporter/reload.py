@@ -16,11 +16,12 @@ from exporter import __version__
 from exporter.app import BUILD, RELOADED
 from exporter.config import Web
 from exporter.errors import ConfigError
+from exporter.http.routes import Routes
+from exporter.http.server import Server
 from exporter.logs.log import kv
 from exporter.metrics.metric import Sample
 from exporter.metrics.registry import expose
 from exporter.metrics.snapshot import Snapshot
-from exporter.server import Routes, Server
 
 T = TypeVar("T")
 

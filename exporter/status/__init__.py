@@ -20,7 +20,7 @@ class Status:
 
     def __init__(self, context: Context, runners: Sequence[Runner]) -> None:
         self._context, self._runners = context, runners
-        self.scripts = (html.script(),)
+        self.scripts, self.styles = (html.script(),), (html.style(),)
 
     def page(self) -> str:
         """The HTML of `/`."""

@@ -27,6 +27,11 @@ def script() -> str:
     return _file("page.js")
 
 
+def style() -> str:
+    """Its one style sheet, exactly as it stands between its tags."""
+    return _file("page.css")
+
+
 def page(view: View) -> str:
     """The whole page. What is in `data-live` is replaced by the script when it changes."""
     level = "" if view.level == "ok" else f"{view.level}: "
@@ -37,7 +42,7 @@ def page(view: View) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{level}River's completer</title>"
-        f'<link rel="icon" href="data:,"><style>{_file("page.css")}</style></head>'
+        f'<link rel="icon" href="data:,"><style>{style()}</style></head>'
         f"<body>{_header(view)}<main>{_state(view)}{_rivers(view)}{sections}</main>{_footer(view)}"
         f"<script>{script()}</script></body></html>"
     )

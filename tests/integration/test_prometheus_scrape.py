@@ -14,7 +14,8 @@ import trustme
 import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from exporter.server import Routes, Server
+from exporter.http.routes import Routes
+from exporter.http.server import Server
 from tests.testbed.process import wait_for
 from tests.testbed.prometheus import Prometheus, promtool
 

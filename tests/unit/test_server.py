@@ -24,10 +24,10 @@ import pytest
 import trustme
 from prometheus_client import CollectorRegistry, Gauge
 
-from exporter import connection, server
 from exporter.errors import ConfigError
-from exporter.listen import parse
-from exporter.server import Routes, Server
+from exporter.http import handler, server
+from exporter.http.routes import Routes
+from exporter.http.server import Server, parse
 from tests.testbed.process import wait_for
 
 PASSWORD = "p@s:s/w%rd é"
@@ -180,14 +180,21 @@ class TestPages:
 
     @pytest.mark.parametrize(
         ("method", "path", "allow"),
-        [("POST", "/metrics", "GET, HEAD"), ("OPTIONS", "/", "GET, HEAD"), ("GET", "/-/reload", "POST, PUT")],
+        [
+            ("POST", "/metrics", "GET, HEAD"),
+            ("OPTIONS", "/", "GET, HEAD"),
+            ("GET", "/-/reload", "POST, PUT"),
+            ("HEAD", "/-/reload", "POST, PUT"),
+        ],
     )
     def test_other_methods_are_refused_with_those_that_work(
         self, start: Start, method: str, path: str, allow: str
     ) -> None:
         """405 with Allow."""
-        answer = _ask(start(), path, method)
+        called: list[None] = []
+        answer = _ask(start(reload=lambda: called.append(None)), path, method)
         assert (answer.status, answer.headers["Allow"]) == (405, allow)
+        assert not called
 
     def test_reload_is_off_unless_enabled(self, start: Start) -> None:
         """403 that names the key."""
@@ -219,9 +226,9 @@ class TestPages:
         assert _ask(running, "/-/healthy").status == 200
 
     def test_every_answer_has_security_headers_and_no_version(self, start: Start) -> None:
-        """Also those that refuse; the status page may run its own scripts only."""
-        script = "let x = 1;"
-        running = start(status_scripts=(script,))
+        """Also those that refuse; the status page may run its own scripts and styles only."""
+        script, style = "let x = 1;", "p { margin: 0 }"
+        running = start(status_scripts=(script,), status_styles=(style,))
         for path in ("/", "/metrics", "/nothing"):
             headers = _ask(running, path).headers
             assert headers["X-Content-Type-Options"] == "nosniff"
@@ -229,16 +236,18 @@ class TestPages:
             assert "default-src 'none'" in headers["Content-Security-Policy"]
             assert headers["Server"] is None
         policy = _ask(running, "/").headers["Content-Security-Policy"]
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        assert f"script-src 'sha256-{digest}';" in policy
-        assert "script-src 'none'" in _ask(start(), "/").headers["Content-Security-Policy"]
+        for kind, text in (("script", script), ("style", style)):
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert f"{kind}-src 'sha256-{digest}';" in policy
+            assert f"{kind}-src 'none';" in _ask(start(), "/").headers["Content-Security-Policy"]
+        assert "unsafe" not in policy
 
     def test_access_is_logged_at_debug_only(self, start: Start, caplog: pytest.LogCaptureFixture) -> None:
         """A scrape each second must not fill the log."""
         running = start()
         with caplog.at_level(logging.INFO):
             _ask(running, "/metrics")
-        assert not [each for each in caplog.records if each.name == "exporter.connection"]
+        assert not [each for each in caplog.records if each.name == "exporter.http.handler"]
         with caplog.at_level(logging.DEBUG):
             _ask(running, "/metrics")
             wait_for(lambda: [each for each in caplog.records if each.getMessage() == "request"], 10, "a line")
@@ -303,7 +312,7 @@ class TestConnections:
 
     def test_a_client_that_stalls_is_cut_off(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
         """The deadline is one for the whole request: a byte now and then does not move it."""
-        monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
+        monkeypatch.setattr(handler, "REQUEST_SECONDS", 0.3)
         running = start()
         with _socket(running) as silent, _socket(running) as dripping:
             began = time.monotonic()
@@ -321,7 +330,7 @@ class TestConnections:
 
     def test_a_client_that_does_not_read_is_cut_off(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its thread ends at the deadline for sending."""
-        monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
+        monkeypatch.setattr(handler, "REQUEST_SECONDS", 0.3)
         running = start(status_data=lambda: b"x" * 50_000_000)
         with _socket(running) as sock:
             sock.sendall(b"GET /status.json HTTP/1.1\r\n\r\n")
@@ -330,7 +339,7 @@ class TestConnections:
 
     def test_an_idle_connection_is_closed(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
         """After IDLE_SECONDS without another request."""
-        monkeypatch.setattr(connection, "IDLE_SECONDS", 0.2)
+        monkeypatch.setattr(handler, "IDLE_SECONDS", 0.2)
         running = start()
         with closing(_connect(running)) as client:
             client.request("GET", "/")
@@ -700,7 +709,7 @@ class TestProtection:
             began = time.monotonic()
             assert _ask(running, "/metrics", tls=secured.client()).status == 200
             assert time.monotonic() - began < 2
-            monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.2)
+            monkeypatch.setattr(handler, "REQUEST_SECONDS", 0.2)
             late = stack.enter_context(_socket(running))
             late.sendall(b"\x16\x03\x01")
             assert late.recv(1) == b""
@@ -753,7 +762,7 @@ class TestProtection:
         wait_for(lambda: _ask(running, "/metrics", headers=good).status == 200, 30, "the scraper to be known")
         flood = _Flood(running, 16)
         try:
-            wait_for(lambda: flood.statuses.get(429, 0) > 50, 30, "the flood to fill the queue")
+            wait_for(lambda: len(running._site.users._waiting) > 10, 30, "the flood to fill the queue")
             took = []
             for _ in range(50):
                 began = time.monotonic()
@@ -763,15 +772,36 @@ class TestProtection:
             flood.stop()
         assert sorted(took)[25] < 0.25
         assert max(took) < 3
-        assert set(flood.statuses) <= {401, 429}
+        assert set(flood.statuses) <= {401, 503}
+
+    def test_a_right_password_that_is_not_known_yet_is_served_during_a_flood(
+        self, start: Start, secured: _Secured
+    ) -> None:
+        """At the first attempt, while more strangers guess than there are connections, each over several of them."""
+        users = ["alice", "bob", "carol"]
+        hashed = {user: bcrypt.hashpw(f"{PASSWORD}{user}".encode(), bcrypt.gensalt(11)).decode() for user in users}
+        secured.file.write_text("basic_auth_users:\n" + "".join(f"  {user}: {hashed[user]}\n" for user in users))
+        running = start(secured.file)
+        flood = _Flood(running, 48, addresses=12)
+        try:
+            wait_for(lambda: len(running._site.users._waiting) > 20, 30, "the flood to fill the queue")
+            for user in users:
+                answer = _ask(running, "/metrics", headers=_basic(user, f"{PASSWORD}{user}"))
+                assert answer.status == 200
+                assert len(running._open) <= server.MAX_CONNECTIONS
+        finally:
+            running.stop(1)
+            flood.stop()
+        assert set(flood.statuses) <= {401, 503}
+        assert flood.statuses[401]
 
 
 class _Flood:
-    """Strangers with an address each who guess passwords over a connection that stays open, 10,000 each at most."""
+    """Strangers who guess passwords over a connection each that they keep or open again, 10,000 each at most."""
 
-    def __init__(self, running: Server, strangers: int) -> None:
+    def __init__(self, running: Server, strangers: int, addresses: int = 16) -> None:
         self.statuses: dict[int, int] = {}
-        self._ended = threading.Event()
+        self._ended, self._addresses = threading.Event(), addresses
         self._threads = [threading.Thread(target=self._guess, args=(running, number)) for number in range(strangers)]
         for each in self._threads:
             each.start()
@@ -784,14 +814,18 @@ class _Flood:
 
     def _guess(self, running: Server, stranger: int) -> None:
         host, _, port = running.address.rpartition(":")
-        source = (f"127.0.0.{stranger + 2}", 0)
+        source = (f"127.0.0.{stranger % self._addresses + 2}", 0)
         with closing(http.client.HTTPConnection(host, int(port), timeout=20, source_address=source)) as client:
             for number in range(10_000):
                 if self._ended.is_set():
                     return
-                client.request("GET", "/metrics", headers=_basic("alice", f"guess {stranger} {number}"))
-                response = client.getresponse()
-                response.read()
-                self.statuses[response.status] = self.statuses.get(response.status, 0) + 1
+                try:
+                    client.request("GET", "/metrics", headers=_basic("alice", f"guess {stranger} {number}"))
+                    response = client.getresponse()
+                    response.read()
+                except (OSError, http.client.HTTPException):
+                    client.close()
+                else:
+                    self.statuses[response.status] = self.statuses.get(response.status, 0) + 1
                 # A stranger's own processor is not ours to lose.
                 self._ended.wait(0.005)

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from exporter.errors import ConfigError
-from exporter.webconfig import WebConfigFile, load
+from exporter.http.webconfig import WebConfigFile, load
 
 # a constant salt: the hash is part of the names of tests, which every process must call the same
 HASH = bcrypt.hashpw(b"right", b"$2b$04$abcdefghijklmnopqrstuu").decode()
@@ -212,7 +212,7 @@ def test_nothing_is_read_while_nothing_changes(folder: Path, monkeypatch: pytest
     """Asking for each request costs four `stat` calls."""
     file = WebConfigFile(_config(folder, TLS))
     before = file.current()
-    monkeypatch.setattr("exporter.webconfig.load", lambda _: pytest.fail("read without need"))
+    monkeypatch.setattr("exporter.http.webconfig.load", lambda _: pytest.fail("read without need"))
     assert file.current() is before
 
 
@@ -289,7 +289,7 @@ def test_a_reading_that_failed_for_a_passing_reason_is_tried_again(
 ) -> None:
     """With no change of the file to announce it; the failure is logged once."""
     file = WebConfigFile(_config(folder, f"basic_auth_users:\n  alice: {HASH}\n"))
-    monkeypatch.setattr("exporter.webconfig._RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.http.webconfig._RETRY_SECONDS", 0.0)
     _config(folder, f"basic_auth_users:\n  bob: {HASH}\n")
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_text", _fail)

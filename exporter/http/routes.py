@@ -37,10 +37,11 @@ class Routes:
             where the server asks for credentials, because probes come without any.
         ready: whether there is something to be scraped, and the reason in the same form.
         reload: reads the configuration anew at `POST /-/reload`; None when that is not enabled.
-        status_page: the HTML of `/`. It may hold styles and data: images, and the scripts of `status_scripts`.
+        status_page: the HTML of `/`. It may hold data: images, and what `status_scripts` and `status_styles` name.
         status_data: the JSON of `/status.json`, None when there is none.
         status_scripts: the inline scripts of the status page, exactly what stands between their tags: the browser
             runs these and no others.
+        status_styles: its inline style sheets, likewise.
     """
 
     metrics: CollectorRegistry
@@ -51,6 +52,7 @@ class Routes:
     status_page: Callable[[], str]
     status_data: Callable[[], bytes] | None = None
     status_scripts: tuple[str, ...] = ()
+    status_styles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Router:
             self._pages[STATUS_DATA] = self._status_data
         self._pages[routes.telemetry_path] = self._metrics
         self.open_paths = OPEN_PATHS - {routes.telemetry_path}
-        self._policy = content_security_policy(routes.status_scripts)
+        self._policy = content_security_policy(routes.status_scripts, routes.status_styles)
 
     def respond(self, method: str, path: str, headers: Mapping[str, str], *, stranger: bool) -> Response:
         """The response to a request.
@@ -144,14 +146,13 @@ class Router:
         return plain(HTTPStatus.OK, "reloaded")
 
 
-def content_security_policy(scripts: tuple[str, ...] = ()) -> str:
-    """The policy of a page that loads nothing: inline styles, data: images, its own server's data, these scripts."""
-    sources = [f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in scripts]
+def content_security_policy(scripts: tuple[str, ...] = (), styles: tuple[str, ...] = ()) -> str:
+    """The policy of a page that loads nothing: these scripts and styles, data: images, its own server's data."""
     return "; ".join(
         [
             "default-src 'none'",
-            "style-src 'unsafe-inline'",
-            f"script-src {' '.join(sources) or chr(39) + 'none' + chr(39)}",
+            f"style-src {_hashes(styles)}",
+            f"script-src {_hashes(scripts)}",
             "img-src 'self' data:",
             "connect-src 'self'",
             "base-uri 'none'",
@@ -159,6 +160,11 @@ def content_security_policy(scripts: tuple[str, ...] = ()) -> str:
             "frame-ancestors 'none'",
         ]
     )
+
+
+def _hashes(texts: tuple[str, ...]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in texts)
+    return " ".join(f"'sha256-{each}'" for each in digests) or "'none'"
 
 
 def _compressed(response: Response, accept_encoding: str) -> Response:

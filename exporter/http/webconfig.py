@@ -24,8 +24,8 @@ import msgspec
 
 from exporter.config.yamlfile import YamlFile
 from exporter.errors import ConfigError
+from exporter.http.tls import Tls, TlsError, TlsSettings, server_tls
 from exporter.logs import log
-from exporter.tls import Tls, TlsError, TlsSettings, server_tls
 
 _log = logging.getLogger(__name__)
 
