@@ -1,14 +1,14 @@
-"""River's own pool, as its process says: free connections, waits, and acquires that gave up.
+"""The pools of River's processes, by their own metrics endpoints: free connections, waits, canceled acquires.
 
-An acquire that still waits is in no counter: a full pool from which no acquire has succeeded since T is a wait of
-now - T, while a full pool whose acquires go on is only busy.
+Pools on one endpoint are separate pools. `river.pool.labels` picks River's; else the limited one that is nearest to
+refusing a connection counts, and the log says which.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from exporter.budget import Wait
@@ -16,8 +16,10 @@ from exporter.collectors.base import Collector
 from exporter.collectors.context import Context
 from exporter.collectors.pools import metrics as pool
 from exporter.collectors.pools.page import Page, PageError
-from exporter.collectors.pools.statistics import PoolChange, PoolStatistics, change, parse
+from exporter.collectors.pools.statistics import Labels, PoolStatistics, parse
+from exporter.collectors.pools.tracked import TrackedPool
 from exporter.collectors.schema_state import Stalls
+from exporter.config.model import River
 from exporter.errors import ExporterError
 from exporter.logs.log import RepeatLimit
 from exporter.logs.masking import mask
@@ -26,43 +28,37 @@ from exporter.metrics.metric import Counter, Sample, Summary
 log = logging.getLogger("exporter.pgxpool")
 
 DEADLINE = 2.0
-"""Seconds for all pages together."""
+"""Seconds for all endpoints together."""
 
 FRESH = 5.0
 """Seconds after which a reading no longer says what is so now."""
 
 SCARCE = 0.4
-"""Share of free connections from which the pages are read every second."""
+"""Share of free connections from which the endpoints are read every second."""
+
+WAITING = 1.0
+"""Seconds from which a wait is evidence even where other pools cannot say theirs."""
 
 
 @dataclass(slots=True)
-class _Pool:
-    """One page's pool over time; times are monotonic seconds."""
+class _Endpoint:
+    """One metrics endpoint with its pools; `counted` is the one that stands for them."""
 
     page: Page
-    stalls: Stalls
-    free: pool.Free = field(default_factory=pool.Free)
-    calm: float | None = None
-    before: PoolStatistics | None = None
-    at: float = 0.0
-    moved: float = 0.0
-    done: float = 0.0
-    last: PoolChange = field(default_factory=PoolChange)
+    pools: dict[tuple[str, Labels], TrackedPool] = field(default_factory=dict)
+    counted: TrackedPool | None = None
 
-    def take(self, now: float, statistics: PoolStatistics) -> PoolChange:
-        """Take a reading."""
-        happened = change(self.before, statistics) if self.before else PoolChange()
-        if not statistics.full or happened.succeeded is not False:
-            self.moved = now
-        self.before, self.at = statistics, now
-        self.calm = self.free.see(now, statistics.free_ratio) if statistics.free_ratio is not None else None
-        self.done = happened.waited / happened.waits if happened.waits else 0.0
-        self.last = happened
-        return happened
-
-    def waiting(self) -> float:
-        """Seconds that whoever wants a connection has waited, as of the last reading."""
-        return self.at - self.moved
+    def observe(self, at: float, found: Collection[PoolStatistics], timeout: float, *, picked: bool) -> TrackedPool:
+        """Take a reading of its pools, at least one; a pool that is gone is forgotten. Returns the one that counts."""
+        pools = {}
+        for statistics in found:
+            tracked = self.pools.get(statistics.key) or TrackedPool(Stalls(timeout))
+            tracked.rivers = picked or len(found) == 1
+            tracked.observe(at, statistics)
+            pools[statistics.key] = tracked
+        self.pools = pools
+        self.counted = max(pools.values(), key=TrackedPool.pressure)
+        return self.counted
 
 
 class PgxpoolCollector(Collector):
@@ -74,91 +70,134 @@ class PgxpoolCollector(Collector):
     elected = False
     metrics = (
         pool.ACQUIRE, pool.CONNECTIONS, pool.MOST, pool.FREE, pool.WAITS, pool.WAITED, pool.CANCELED, pool.LONGEST,
+        pool.WAITING,
     )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._pools: dict[str, _Pool] = {}
+        self._endpoints: dict[str, _Endpoint] = {}
         self._acquire = Summary(pool.ACQUIRE)
         self._waits, self._waited, self._canceled = map(Counter, (pool.WAITS, pool.WAITED, pool.CANCELED))
         self._longest = context.peak(pool.LONGEST)
-        self._said = RepeatLimit(60.0)
+        self._failures, self._choices = RepeatLimit(60.0), RepeatLimit(60.0)
         context.waits["pgxpool"] = self.wait
 
     def wanted(self) -> bool:
-        """Only where pages are configured."""
+        """Only where endpoints are configured."""
         return super().wanted() and bool(self.context.config.river.metrics_urls)
 
     def pace(self) -> float:
         """Every second while connections are scarce."""
         base = super().pace()
-        ratios = [each.before.free_ratio for each in self._pools.values() if each.before]
+        ratios = [each.now.free_ratio for each in self._counted() if each.now]
         return min(base, 1.0) if any(ratio is not None and ratio <= SCARCE for ratio in ratios) else base
 
     def collect(self) -> Iterator[Sample]:
-        """Read every page at the same time; those that fail drop out, and nothing else is touched."""
-        self._adopt(self.context.config.river.metrics_urls)
+        """Read every endpoint at the same time; those that fail drop out, and nothing else is touched."""
+        self._adopt(self.context.config.river)
         ends = time.monotonic() + DEADLINE
-        for each in self._pools.values():
+        for each in self._endpoints.values():
             each.page.start()
-        read = [each for each in self._pools.values() if self._read(each, ends)]
+        read = [tracked for each in self._endpoints.values() if (tracked := self._read(each, ends)) is not None]
         if not read:
             raise PageError("none of river.metrics_urls gives pool statistics")
         yield from self._samples(read)
 
     def wait(self, now: float) -> Wait | None:
-        """What the budget is told: the worst of the pools that are known at this moment."""
-        fresh = [each for each in self._pools.values() if each.before and now - each.at <= FRESH]
-        if not fresh:
+        """The worst wait of the pools that are known at this moment.
+
+        None where no pool can say: one without a limit never makes an attempt wait, and one whose waits are not counted
+        must not stand for the others, unless one of these waits now.
+        """
+        limited = [each for each in self._counted() if each.limited and now - each.at <= FRESH]
+        telling = [each for each in limited if each.says_waits]
+        worst = max(telling, key=lambda each: max(each.waiting(), each.mean_wait), default=None)
+        if worst is None or worst.now is None or (len(telling) < len(limited) and worst.waiting() < WAITING):
             return None
-        source = fresh[0].before.source if fresh[0].before else "pgxpool"
-        timeout = float(self.context.config.river.timeout)
-        cut = any(each.waiting() > 0 and each.last.canceled for each in fresh)
-        done = timeout if cut else max(each.done for each in fresh)
-        return Wait(source, done, max(each.waiting() for each in fresh), now)
+        done, waiting = max(each.mean_wait for each in telling), max(each.waiting() for each in telling)
+        return Wait(worst.now.vocabulary.source, done, waiting, now)
 
-    def _adopt(self, urls: tuple[str, ...]) -> None:
-        timeout = float(self.context.config.river.timeout)
-        self._pools = {url: self._pools.get(url) or _Pool(Page(url, DEADLINE), Stalls(timeout)) for url in urls}
+    def _counted(self) -> list[TrackedPool]:
+        return [each.counted for each in self._endpoints.values() if each.counted]
 
-    def _read(self, each: _Pool, ends: float) -> bool:
-        address = mask(each.page.url)
+    def _adopt(self, river: River) -> None:
+        """Keep what is known of an endpoint for as long as it is configured, also when its requests change."""
+        found = {url: self._endpoints.get(url) or _Endpoint(Page(url, DEADLINE)) for url in river.metrics_urls}
+        for each in found.values():
+            each.page.pool = river.pool
+        self._endpoints = found
+
+    def _read(self, each: _Endpoint, ends: float) -> TrackedPool | None:
+        config, address = self.context.config.river, mask(each.page.url)
         try:
-            statistics = parse(each.page.finish(ends))
+            found = parse(each.page.finish(ends), config.pool.labels)
         except ExporterError as error:
-            return self._drop(each, str(error))
+            self._drop(each, str(error))
+            return None
         except ValueError as error:
-            return self._drop(each, f"{address}: {error}")
-        if statistics is None:
-            return self._drop(each, f"{address}: no pool statistics on the page; see docs/pool-statistics.md")
-        self._said.forget(each.page.url)
-        happened = each.take(time.monotonic(), statistics)
-        source = statistics.source
-        self._acquire.add(happened.waits, happened.waited, source)
-        self._waits.add(happened.waits, source)
-        self._waited.add(happened.waited, source)
-        self._canceled.add(happened.canceled, source)
-        self._longest.see(each.at, max(each.done, each.waiting()), source)
-        ended = each.stalls.take(each.waiting(), happened.canceled)
+            self._drop(each, f"{address}: {error}")
+            return None
+        if not found:
+            picked = f" with {_named(tuple(config.pool.labels.items()))}" if config.pool.labels else ""
+            self._drop(each, f"{address}: no pool statistics{picked} on the page; see docs/pool-statistics.md")
+            return None
+        self._failures.forget(each.page.url)
+        before = each.counted
+        tracked = each.observe(self.context.clock(), found, float(config.timeout), picked=bool(config.pool.labels))
+        if len(found) > 1 and tracked is not before and tracked.now:
+            self._choices.kv(
+                log, logging.INFO, "several pools on the page", key=each.page.url, url=address, pools=len(found),
+                counted=_named(tracked.now.labels), remedy="river.pool.labels picks River's",
+            )  # fmt: skip
+        self._count(tracked)
+        return tracked
+
+    def _count(self, tracked: TrackedPool) -> None:
+        if tracked.now is None:
+            return
+        source, happened = tracked.now.vocabulary.source, tracked.last
+        if tracked.now.waited is not None:
+            self._acquire.add(happened.acquires or 0.0, happened.waited or 0.0, source)
+        for counter, there, rise in (
+            (self._waits, tracked.now.empty, happened.waits),
+            (self._waited, tracked.now.waited, happened.waited),
+            (self._canceled, tracked.now.canceled, happened.canceled),
+        ):
+            if there is not None:  # a counter that the library does not have is absent, not 0
+                counter.add(rise or 0.0, source)
+        if tracked.says_waits:
+            self._longest.see(tracked.at, max(tracked.mean_wait, tracked.waiting()), source)
+        ended = tracked.stalls.take(tracked.waiting(), happened.canceled or 0.0)
         if ended and (schema := self.context.target.default):
-            self.context.schema_state(schema).time_out("pool", ended, each.at)
-        return True
+            self.context.schema_state(schema).time_out("pool", ended, tracked.at)
 
-    def _drop(self, each: _Pool, reason: str) -> bool:
-        self._said.kv(log, logging.WARNING, "no pool statistics", key=each.page.url, error=reason)
-        return False
+    def _drop(self, each: _Endpoint, reason: str) -> None:
+        self._failures.kv(log, logging.WARNING, "no pool statistics", key=each.page.url, error=reason)
 
-    def _samples(self, read: list[_Pool]) -> Iterator[Sample]:
-        known = [(each.before, each.calm) for each in read if each.before]
-        for source in dict.fromkeys(each.source for each, _ in known):
-            of = [each for each, _ in known if each.source == source]
+    def _samples(self, read: list[TrackedPool]) -> Iterator[Sample]:
+        """The pools that count, one of each endpoint, added up by source: those with a limit where there are any."""
+        known = [(each.now, each.free) for each in read if each.now]
+        for source in dict.fromkeys(now.vocabulary.source for now, _ in known):
+            of = [(now, free) for now, free in known if now.vocabulary.source == source]
+            limits = [now.limit for now, _ in of if now.limit is not None]
+            pools = [now for now, _ in of if now.limit is not None or not limits]
             for state in ("acquired", "idle", "constructing", "total"):
-                values = [value for each in of if (value := getattr(each, state)) is not None]
+                values = [value for each in pools if (value := getattr(each, state)) is not None]
                 if values:
                     yield pool.CONNECTIONS.sample(sum(values), source, state)
-            yield pool.MOST.sample(sum(each.most or 0 for each in of), source)
-            ratios = [calm for each, calm in known if each.source == source and calm is not None]
+            if limits:
+                yield pool.MOST.sample(sum(limits), source)
+            ratios = [free for _, free in of if free is not None]
             if ratios:
                 yield pool.FREE.sample(min(ratios), source)
+            pending = [each.pending for each in pools if each.pending is not None]
+            if pending:
+                yield pool.WAITING.sample(sum(pending), source)
         for counted in (self._acquire, self._waits, self._waited, self._canceled):
             yield from counted.samples()
+
+
+def _named(labels: Labels) -> str:
+    """Labels as a log line shows them, never long."""
+    text = ", ".join(f"{name}={value}" for name, value in labels) or "without labels"
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -16,11 +16,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from exporter.config.pool import Pool, problems
+from exporter.config.section import Section as _Section
 from exporter.config.yamlfile import YamlFile
 from exporter.errors import ConfigError
-from exporter.logs.masking import mask
+from exporter.logs.masking import MASK, mask
 
 PREFIX = "RIVER_EXPORTER_"
 # Variables of the prefix that are no configuration keys: the demo's cache folder, the file's own path.
@@ -75,10 +77,6 @@ Seconds = Duration
 _DURATIONS = (Duration, Interval, Window)
 
 
-class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of the file; unknown keys are refused."""
-
-
 class Endpoint(_Section, frozen=True):
     """An address of PostgreSQL or PgBouncer; files are re-read at every connect."""
 
@@ -114,6 +112,7 @@ class River(Endpoint, frozen=True):
     schemas: tuple[Annotated[str, Meta(min_length=1, max_length=63)], ...] = ()
     timeout: Seconds = Duration(10)
     metrics_urls: tuple[str, ...] = ()
+    pool: Pool = Pool()
     workers: Annotated[int, Meta(ge=1)] | None = None
     sessions: SessionPatterns = SessionPatterns()
 
@@ -299,8 +298,14 @@ def variable(key: str) -> str:
 
 
 def _scalar(key: str, text: str) -> Any:
-    """A variable's text as the file would have it: a list is split at its commas."""
-    if "tuple" in str(keys()[key]):
+    """A variable's text as the file would have it: a list is split at its commas, a mapping is YAML."""
+    kind = str(keys()[key])
+    if "dict" in kind:
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{variable(key)}: no mapping; write it like {{name: value}}") from None
+    if "tuple" in kind:
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
 
@@ -336,6 +341,9 @@ def _as_written(kind: Any) -> Any:
     fields = []
     for each in msgspec.structs.fields(kind):
         written = _as_written(each.type)
+        if each.default is msgspec.NODEFAULT:
+            fields.append((each.encode_name, written, msgspec.field(default_factory=each.default_factory)))
+            continue
         default = msgspec.convert(_plain(msgspec.to_builtins(each.default, builtin_types=_DURATIONS)), written)
         fields.append((each.encode_name, written, default))
     return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True, frozen=True, kw_only=True)
@@ -370,16 +378,22 @@ def _explain(error: msgspec.ValidationError, source: _Source) -> ConfigError:
         wanted = message.partition(", got")[0].removeprefix("Expected ")
         for word, meaning in _WORDS.items():
             wanted = wanted.replace(word, meaning)
-        message = f"{_shown(source.value(key))}; expected {wanted}"
+        message = f"{_shown(key, source.value(key))}; expected {wanted}"
     elif message.startswith("Invalid enum value"):
-        message = f"{_shown(source.value(key))}; expected one of {', '.join(get_args(keys()[key]))}"
+        message = f"{_shown(key, source.value(key))}; expected one of {', '.join(get_args(keys()[key]))}"
     return ConfigError(f"{source.named(key)}: {message}")
 
 
-def _shown(value: Any) -> str:
+_MAY_BE_SECRET = ("river.pool.authorization", "river.pool.basic_auth", "river.pool.http_headers")
+"""Keys where a secret may stand by mistake, which an error then must not show."""
+
+
+def _shown(key: str, value: Any) -> str:
     """A value in a message: never a secret, never long."""
     if value is None:
         return "empty"
+    if key.startswith(_MAY_BE_SECRET):
+        return MASK
     text = mask(f"{value!r}")
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -421,6 +435,8 @@ def _check(config: Config, source: _Source) -> None:
                 f"{source.named('river.metrics_urls')}: {mask(url)!r} is no http:// or https:// address, such as "
                 "http://127.0.0.1:8080/metrics"
             )
+    for key, why in problems(config.river.pool, config.river.metrics_urls):
+        raise ConfigError(f"{source.named(f'river.pool.{key}')}: {why}")
     for pattern in ("application_name", "user"):
         try:
             re.compile(getattr(config.river.sessions, pattern) or "")

@@ -32,8 +32,8 @@ def test_snippet_exposes_a_pool_that_is_understood(name: str, source: str, datab
         found = wait_for(pool, 20, "the snippet's page", with_server)
     finally:
         with_server.close()
-    assert found.source == source
-    assert found.most == 25
+    assert found.vocabulary.source == source
+    assert found.limit == 25
     assert found.free_ratio == 1
 
 
@@ -43,11 +43,12 @@ def build(name: str) -> Path:
 
 
 def pool() -> PoolStatistics | None:
-    """What its page says, once it answers."""
+    """Return the only pool on its page, once it answers."""
     try:
-        return parse(requests.get("http://127.0.0.1:2112/metrics", timeout=5).text)
+        (found,) = parse(requests.get("http://127.0.0.1:2112/metrics", timeout=5).text)
     except requests.ConnectionError:
         return None
+    return found
 
 
 def test_snippets_are_vetted() -> None:

@@ -10,6 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from exporter.collectors.pools.request import RequestError, prepare
+from exporter.config.pool import Pool
 from exporter.errors import ExporterError
 from exporter.logs.masking import mask
 from exporter.postgres.sessions import one_line
@@ -37,10 +39,12 @@ class Page:
     Args:
         deadline: seconds a fetch may take as a whole.
         grace: seconds after its deadline from which a fetch that still hangs is given up.
+        pool: how it is asked.
     """
 
-    def __init__(self, url: str, deadline: float, grace: float = GRACE) -> None:
+    def __init__(self, url: str, deadline: float, grace: float = GRACE, pool: Pool | None = None) -> None:
         self.url = url
+        self.pool = pool or Pool()
         self._deadline = deadline
         self._grace = grace
         self._fetches: list[_Fetch] = []
@@ -53,7 +57,7 @@ class Page:
         last = self._fetches[-1].ends + self._grace if self._fetches else now
         self._hangs = len(self._fetches) >= MOST_THREADS or now < last
         if not self._hangs:
-            self._fetches.append(_Fetch(self.url, self._deadline))
+            self._fetches.append(_Fetch(self.url, self._deadline, self.pool))
             self._fetches[-1].start()
 
     def finish(self, ends: float) -> str:
@@ -77,9 +81,9 @@ class Page:
 class _Fetch(threading.Thread):
     """One attempt, whose result nobody looks at any more once it is given up; `ends` in monotonic seconds."""
 
-    def __init__(self, url: str, deadline: float) -> None:
+    def __init__(self, url: str, deadline: float, pool: Pool) -> None:
         super().__init__(name="page", daemon=True)
-        self.url = url
+        self.url, self.pool = url, pool
         self.ends = time.monotonic() + deadline
         self._deadline = deadline
         self.result: str | PageError = PageError(f"{mask(url)}: no answer within {deadline:g} s")
@@ -93,6 +97,7 @@ class _Fetch(threading.Thread):
         try:
             with requests.Session() as session:
                 session.trust_env = False  # the page is a neighbour's: no proxy, no netrc
+                prepare(session, self.pool)
                 with session.get(
                     self.url,
                     timeout=self._deadline,
@@ -103,6 +108,10 @@ class _Fetch(threading.Thread):
                     self.result = self._read(response)
         except PageError as error:
             self.result = error
+        except RequestError as error:
+            self.result = PageError(f"{address}: {error}")
+        except requests.exceptions.SSLError as error:
+            self.result = PageError(f"{address}: {mask(one_line(error))}; see river.pool.tls_config")
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             self.result = PageError(f"{address}: {mask(one_line(error))}")
 

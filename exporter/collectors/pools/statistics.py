@@ -1,7 +1,7 @@
-"""River's own pool: what its process says on a metrics page, in the words of three libraries.
+"""The pools on a metrics endpoint of River's process, and what happened in one between two readings.
 
-Facts (shared by all three): durations count successful acquires only, so one that burns its whole deadline appears as a
-cancelled one; the honest latency is the rise of the empty-acquire wait over the rise of empty acquires.
+Pools are kept apart by their labels. A pool without a limit has no free share. What a vocabulary does not say is None,
+never 0: a library that counts no successful acquires says nothing of waits.
 """
 
 from __future__ import annotations
@@ -12,48 +12,19 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-NAMES: Mapping[str, tuple[str, float]] = {
-    # IBM/pgxpoolprometheus
-    "pgxpool_acquire_count": ("acquires", 1),
-    "pgxpool_empty_acquire": ("empty", 1),
-    "pgxpool_empty_acquire_wait_time_ns": ("waited", 1e-9),
-    "pgxpool_canceled_acquire_count": ("canceled", 1),
-    "pgxpool_acquired_conns": ("acquired", 1),
-    "pgxpool_idle_conns": ("idle", 1),
-    "pgxpool_total_conns": ("total", 1),
-    "pgxpool_max_conns": ("most", 1),
-    "pgxpool_constructing_conns": ("constructing", 1),
-    # exaring/otelpgx
-    "pgxpool_acquires_total": ("acquires", 1),
-    "pgxpool_empty_acquire_total": ("empty", 1),
-    "pgxpool_empty_acquire_wait_time_nanoseconds_total": ("waited", 1e-9),
-    "pgxpool_canceled_acquires_total": ("canceled", 1),
-    "pgxpool_acquired_connections": ("acquired", 1),
-    "pgxpool_idle_connections": ("idle", 1),
-    "pgxpool_total_connections": ("total", 1),
-    "pgxpool_max_connections": ("most", 1),
-    "pgxpool_constructing_connections": ("constructing", 1),
-    "pgxpool_constructing_connections_milliseconds": ("constructing", 1),
-    # cmackenzie1/pgxpool-prometheus
-    "pgx_pool_empty_acquire_count": ("empty", 1),
-    "pgx_pool_canceled_acquire_count": ("canceled", 1),
-    "pgx_pool_acquire_connections": ("acquired", 1),
-    "pgx_pool_idle_connections": ("idle", 1),
-    "pgx_pool_total_connections": ("total", 1),
-    "pgx_pool_max_connections": ("most", 1),
-    "pgx_pool_constructing_connections": ("constructing", 1),
-    # database/sql, as client_golang's DBStatsCollector names it
-    "go_sql_wait_count_total": ("empty", 1),
-    "go_sql_wait_duration_seconds_total": ("waited", 1),
-    "go_sql_in_use_connections": ("acquired", 1),
-    "go_sql_idle_connections": ("idle", 1),
-    "go_sql_open_connections": ("total", 1),
-    "go_sql_max_open_connections": ("most", 1),
-}
-"""Each series' meaning and what makes seconds or counts of it."""
+from exporter.collectors.pools.vocabularies import BY_SERIES
+from exporter.collectors.pools.vocabulary import Field, Vocabulary
 
-_PREFIXES = ("pgxpool_", "pgx_pool_", "go_sql_")
-_COUNTERS = {"acquires", "empty", "waited", "canceled"}
+MAX_POOLS = 50
+"""Pools on one metrics endpoint; a process has a few."""
+
+MAX_SERIES = 2000
+"""Series of pools on one metrics endpoint that are parsed: what they cost is bounded whatever a server sends."""
+
+_COUNTERS: tuple[Field, ...] = ("acquires", "empty", "waited", "canceled")
+
+Labels = tuple[tuple[str, str], ...]
+"""What identifies a pool on its metrics endpoint: names and values, sorted by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,97 +32,151 @@ class PoolStatistics:
     """One reading of a pool; None is what its library does not say. Counters are since the process started.
 
     Attributes:
-        source: `pgxpool`, or `sql` for database/sql.
-        waited: seconds that acquires which found no idle connection waited, successful ones only.
+        acquired: connections in use.
+        limit: connections that may be open; None where they are not limited.
+        constructing: connections that are being opened.
+        pending: acquires that wait now.
+        acquires: acquires that ended, see `Vocabulary.counts_timeouts`.
+        empty: acquires that found no idle connection.
+        waited: seconds that acquires waited; of those that found none idle where the library counts these.
+        canceled: acquires that ended without a connection.
     """
 
-    source: str
+    vocabulary: Vocabulary
+    acquired: float
+    labels: Labels = ()
+    idle: float | None = None
+    total: float | None = None
+    limit: float | None = None
+    constructing: float | None = None
+    pending: float | None = None
     acquires: float | None = None
     empty: float | None = None
     waited: float | None = None
     canceled: float | None = None
-    acquired: float | None = None
-    idle: float | None = None
-    total: float | None = None
-    most: float | None = None
-    constructing: float | None = None
+
+    @property
+    def key(self) -> tuple[str, Labels]:
+        """What tells it from the other pools of its metrics endpoint."""
+        return self.vocabulary.library, self.labels
 
     @property
     def full(self) -> bool:
         """Whether every connection that may be open is in use."""
-        return self.acquired is not None and self.most is not None and self.acquired >= self.most > 0
+        return self.limit is not None and self.acquired >= self.limit
 
     @property
     def free_ratio(self) -> float | None:
-        """The share of the connections that may be open and is not in use; None where the most is not limited."""
-        if not self.most or self.acquired is None:
+        """The share of the connections that may be open and is not in use; None where they are not limited."""
+        if self.limit is None:
             return None
-        return max(0.0, (self.most - self.acquired) / self.most)
+        return max(0.0, (self.limit - self.acquired) / self.limit)
+
+    @property
+    def says_waits(self) -> bool:
+        """Whether it is known if acquires succeed, so that a wait can be told from a pool that is merely in use."""
+        return any(getattr(self, each) is not None for each in self.vocabulary.proofs)
 
 
-def parse(text: str) -> PoolStatistics | None:
-    """The pool on a metrics page, or None when none is there; several pools of one process are added up.
+def parse(text: str, labels: Mapping[str, str] | None = None) -> list[PoolStatistics]:
+    """The pools on a metrics endpoint that have these labels; all of them without any.
 
     Raises:
-        ValueError: it is not Prometheus' text format, or a value is none that a pool can have.
+        ValueError: it is not Prometheus' text format, a value is none that a pool can have, or there are too many.
     """
-    found: dict[str, float] = {}
-    source = "pgxpool"
-    for name, value in _series(text):
-        meaning, factor = NAMES[name]
-        found[meaning] = found.get(meaning, 0.0) + value * factor
-        if name.startswith("go_sql_"):
-            source = "sql"
-    if "acquired" not in found or "most" not in found:
+    wanted = set((labels or {}).items())
+    found: dict[tuple[str, Labels], tuple[Vocabulary, dict[str, float]]] = {}
+    for vocabulary, key, field, value in _series(text):
+        if wanted <= set(key):
+            found.setdefault((vocabulary.library, key), (vocabulary, {}))[1][field] = value
+    read = (_pool(vocabulary, key, values) for (_, key), (vocabulary, values) in found.items())
+    pools = [pool for pool in read if pool is not None]
+    if len(pools) > MAX_POOLS:
+        raise ValueError(f"{len(pools)} pools are too many; pick River's with river.pool.labels")
+    return pools
+
+
+def _pool(vocabulary: Vocabulary, labels: Labels, values: dict[str, float]) -> PoolStatistics | None:
+    if "acquired" not in values and "total" in values and "idle" in values:
+        values["acquired"] = max(0.0, values["total"] - values["idle"] - values.get("constructing", 0.0))
+    if "acquired" not in values:
         return None
-    return PoolStatistics(source, **found)
+    if values.get("limit") == 0:
+        del values["limit"]  # how database/sql writes "not limited"
+    return PoolStatistics(vocabulary, labels=labels, **values)
 
 
-def _series(text: str) -> Iterator[tuple[str, float]]:
-    """The series that are a pool's; other lines are not even parsed, so a page is cheap whatever else it has."""
-    lines = [line for line in text.splitlines() if line.startswith(_PREFIXES)]
+def _series(text: str) -> Iterator[tuple[Vocabulary, Labels, Field, float]]:
+    """The series that are a pool's; other lines are not even parsed, so reading is cheap whatever else is there."""
+    lines = [line for line in text.splitlines() if line.partition("{")[0].partition(" ")[0] in BY_SERIES]
     if not lines and "# HELP" not in text and "# TYPE" not in text:
         raise ValueError("this is not a metrics page")
+    if len(lines) > MAX_SERIES:
+        raise ValueError(f"{len(lines)} series of pools are too many")
     for family in text_string_to_metric_families("\n".join([*lines, ""])):
         for sample in family.samples:
-            if sample.name in NAMES:
-                value = float(sample.value)
-                if not 0 <= value < math.inf:
-                    raise ValueError(f"{sample.name} is {value}")
-                yield sample.name, value
+            vocabulary = BY_SERIES.get(sample.name)
+            if vocabulary is None:
+                continue
+            value = float(sample.value)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{sample.name} is {value}")
+            meaning = _meaning(vocabulary, sample.name, sample.labels)
+            if meaning is not None:
+                field, factor = meaning
+                key = tuple(sorted(each for each in sample.labels.items() if each[0] not in vocabulary.state_labels))
+                yield vocabulary, key, field, value * factor
+
+
+def _meaning(vocabulary: Vocabulary, name: str, labels: Mapping[str, str]) -> tuple[Field, float] | None:
+    states = vocabulary.states.get(name)
+    if states is None:
+        return vocabulary.series[name]
+    state = next((labels[each] for each in vocabulary.state_labels if each in labels), "")
+    return (states[state], 1.0) if state in states else None
 
 
 @dataclass(frozen=True, slots=True)
 class PoolChange:
-    """What happened between two readings of a pool.
+    """What happened between two readings of a pool; None is what its library does not say.
 
     Attributes:
-        waits: acquires that found no idle connection and got one.
+        waits: acquires that found no idle connection; they got one, but for database/sql.
+        acquires: acquires that the seconds waited are of: the same, or all where the library counts only all.
         waited: seconds they waited, together.
-        canceled: acquires that gave up.
-        succeeded: whether any acquire got a connection; None where the library does not say.
+        canceled: acquires that ended without a connection.
+        succeeded: whether any acquire got a connection.
     """
 
-    waits: float = 0.0
-    waited: float = 0.0
-    canceled: float = 0.0
+    waits: float | None = None
+    acquires: float | None = None
+    waited: float | None = None
+    canceled: float | None = None
     succeeded: bool | None = None
 
 
 def change(before: PoolStatistics, now: PoolStatistics) -> PoolChange:
     """What happened since `before`; nothing can be said across a restart, where counters begin anew."""
-    rises: dict[str, float | None] = {}
+    rises: dict[str, float] = {}
     for name in _COUNTERS:
         old, new = getattr(before, name), getattr(now, name)
-        rises[name] = None if old is None or new is None else new - old
-    if any(rise is not None and rise < 0 for rise in rises.values()):
+        if old is not None and new is not None:
+            rises[name] = new - old
+    if any(rise < 0 for rise in rises.values()):
         return PoolChange()
-    # database/sql counts a wait when it begins, the others when it ended well
-    counted = "waited" if now.source == "sql" else "empty"
-    telling = rises["acquires"] if rises["acquires"] is not None else rises[counted]
     return PoolChange(
-        waits=rises["empty"] or 0.0,
-        waited=rises["waited"] or 0.0,
-        canceled=rises["canceled"] or 0.0,
-        succeeded=None if telling is None else telling > 0,
+        waits=rises.get("empty"),
+        acquires=rises.get("empty", rises.get("acquires")),
+        waited=rises.get("waited"),
+        canceled=rises.get("canceled"),
+        succeeded=_succeeded(now.vocabulary, rises),
     )
+
+
+def _succeeded(vocabulary: Vocabulary, rises: Mapping[str, float]) -> bool | None:
+    proof = next((each for each in vocabulary.proofs if each in rises), None)
+    if proof is None:
+        return None
+    # where timeouts may count as acquires, exactly as many of both are no proof of a connection
+    timeouts = rises.get("canceled", 0.0) if vocabulary.counts_timeouts else 0.0
+    return rises[proof] > 0 and rises[proof] != timeouts
