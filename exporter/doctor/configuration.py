@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from exporter.config import Config
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.remedy import Ending, ending, read
 from exporter.humanize import seconds
 from exporter.postgres.address import APPLICATION
 from exporter.postgres.leader import LOCK_CLASS
@@ -26,19 +27,19 @@ COLLECTORS = Check(
 )
 ELECTED = Check(
     "exporter-elected",
-    "Which exporter speaks for each River, by the advisory lock that it holds; a session that holds it and has not "
-    "asked anything for more than 10 s, or is no exporter's, is a warning, and none at all is a note.",
+    "Which exporter is elected for each River, by the advisory lock that it holds; a session that holds it and has not "
+    "sent a query for more than 10 s, or is no exporter's, is a warning, and none at all is a note.",
     "locks, statements, queues and lag are measured by that one only",
 )
 CHECKS = (CONFIGURATION, COLLECTORS, ELECTED)
 
 SILENT = 10.0
-"""Seconds after which a session that should ask each second is nobody's any more."""
+"""Seconds after which an exporter that should send a query each second counts as hung."""
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
-    """Who holds a schema's lock; `connected` and `silent` in seconds, and None like `pid` where nobody does."""
+class LockHolder:
+    """The session that holds a schema's lock; `connected` and `silent` in seconds, None like `pid` without one."""
 
     schema: str
     pid: int | None
@@ -55,10 +56,12 @@ def examine(doctor: DoctorContext) -> Iterator[Finding]:
 
 
 def elected(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
-    """Who speaks for each River."""
+    """The elected exporter of each River."""
     parameters = {"schemas": list(doctor.schemas), "class": LOCK_CLASS}
-    for speaker in doctor.needed().rows(Speaker, "configuration_election", parameters):
-        yield speaker.schema, judge_speaker(speaker)
+    sessions = read(doctor)
+    for holder in doctor.needed().rows(LockHolder, "configuration_election", parameters):
+        end = ending(sessions, holder.pid) if holder.pid is not None else Ending("")
+        yield holder.schema, judge_elected(holder, end)
 
 
 def judge(config: Config) -> Iterator[Finding]:
@@ -98,22 +101,28 @@ def judge_collectors(failures: Mapping[str, str], watched: float) -> Finding:
     )
 
 
-def judge_speaker(speaker: Speaker) -> Finding:
-    """Whether the one who holds the lock is an exporter that is alive."""
-    if speaker.pid is None:
+def judge_elected(holder: LockHolder, end: Ending) -> Finding:
+    """Whether the session that holds the lock is a living exporter's.
+
+    Args:
+        end: how to end that session.
+    """
+    if holder.pid is None:
         return ELECTED.note(
-            "no exporter speaks for this River: nobody holds its lock",
-            remedy="does one run? Its database.url must lead to PostgreSQL itself: a pooler in transaction mode keeps "
-            "no lock",
+            "no exporter is elected for this River: no session holds its lock",
+            remedy="is one running? Its database.url must lead to PostgreSQL itself: a pooler in transaction mode "
+            "keeps no lock",
         )
-    who = f"{speaker.application or 'a session without a name'} at {speaker.address}, pid {speaker.pid}"
-    since = f"connected for {seconds(speaker.connected or 0.0)}"
-    remedy = f"SELECT pg_terminate_backend({speaker.pid});  -- another exporter takes over within seconds"
-    if speaker.application != APPLICATION:
-        return ELECTED.warning(f"the lock is held by {who}, which is no exporter", since, remedy=remedy)
-    if speaker.silent is not None and speaker.silent > SILENT:
+    who = f"{holder.application or 'a session without a name'} at {holder.address}, pid {holder.pid}"
+    since = f"connected for {seconds(holder.connected or 0.0)}"
+    if holder.application != APPLICATION:
         return ELECTED.warning(
-            f"the exporter that holds the lock has not asked anything for {seconds(speaker.silent)}", who, since,
-            remedy=remedy,
+            f"the lock is held by {who}, which is no exporter", since,
+            remedy=f"{end.text}; an exporter then takes over", sql=end.sql,
         )  # fmt: skip
-    return ELECTED.ok(f"{who}, speaks for this River, {since}")
+    if holder.silent is not None and holder.silent > SILENT:
+        return ELECTED.warning(
+            f"the exporter that holds the lock has not sent a query for {seconds(holder.silent)}", who, since,
+            remedy=f"restart the exporter at {holder.address}: another one takes over within seconds",
+        )  # fmt: skip
+    return ELECTED.ok(f"{who}, is the elected exporter, {since}")

@@ -1,4 +1,4 @@
--- Who holds the lock of each schema, by which one exporter speaks for the database; a row per schema.
+-- The session that holds each schema's lock, by which one exporter is elected; a row per schema.
 select
     wanted.schema,
     a.pid,

@@ -59,6 +59,7 @@ class DoctorContext:
         failures: collectors that failed, with the reason.
         watched: seconds that the collectors ran.
         show_queries: whether statements of others may be shown.
+        rivers: user, application and address of sessions that were seen to run River's statements.
     """
 
     context: Context
@@ -68,6 +69,7 @@ class DoctorContext:
     failures: dict[str, str] = field(default_factory=dict)
     watched: float = 0.0
     show_queries: bool = False
+    rivers: set[tuple[str, str, str]] = field(default_factory=set)
 
     @property
     def config(self) -> Config:
@@ -98,6 +100,26 @@ class DoctorContext:
     def found(self) -> bool:
         """Whether the database answers and River is there."""
         return self.context.database.reason == "" and bool(self.schemas)
+
+    def completing(self, schema: str) -> bool:
+        """Whether completions are committed as they are due, as far as was seen."""
+        state = self.context.schema_states.get(schema)
+        if state is None or state.completions is None:
+            return False
+        return not state.completions.seconds and not state.completions.due
+
+    def river_users(self) -> list[str]:
+        """Whom River logs in as, as far as its sessions were seen."""
+        states = self.context.schema_states.values()
+        return sorted({user for state in states if state.sessions for user in state.sessions.users})
+
+    def unseen_sessions(self) -> str:
+        """Why other users' sessions were not to be seen; empty when they were."""
+        if not self.context.capable("pg_monitor"):
+            return "without pg_monitor other users' sessions are not to be seen"
+        if self.context.target.standby:
+            return "a standby does not know the primary's sessions"
+        return next((f"{name}: {self.failures[name]}" for name in ("sessions", "locks") if name in self.failures), "")
 
     def needed(self) -> Session:
         """The session; raises Unreachable when there is none."""

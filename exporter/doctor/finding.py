@@ -23,8 +23,10 @@ class Finding:
         summary: one sentence without a full stop, with the numbers.
         evidence: what was seen, a line each.
         why: why it matters for the completer.
-        remedy: what to do: SQL or a sentence; empty when there is nothing to do.
+        remedy: what to do and what it costs, in words; empty when there is nothing to do.
         schema: of the River it is about; None for what concerns the server, the network or the exporter.
+        sql: the statements that do it, ready to copy; empty where it is not done in SQL.
+        examined: whether there was anything to judge by; what was not examined is never ok.
     """
 
     check: str
@@ -34,6 +36,8 @@ class Finding:
     why: str = ""
     remedy: str = ""
     schema: str | None = None
+    sql: str = ""
+    examined: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +58,32 @@ class Check:
         """All is well."""
         return Finding(self.name, "ok", summary, evidence, self.why)
 
-    def note(self, summary: str, *evidence: str, remedy: str = "") -> Finding:
+    def note(self, summary: str, *evidence: str, remedy: str = "", sql: str = "") -> Finding:
         """Worth knowing; nothing is wrong."""
-        return Finding(self.name, "note", summary, evidence, self.why, remedy)
+        return Finding(self.name, "note", summary, evidence, self.why, remedy, sql=sql)
 
-    def warning(self, summary: str, *evidence: str, remedy: str) -> Finding:
+    def warning(self, summary: str, *evidence: str, remedy: str, sql: str = "") -> Finding:
         """It will hurt, or hurts already a little."""
-        return Finding(self.name, "warning", summary, evidence, self.why, remedy)
+        return Finding(self.name, "warning", summary, evidence, self.why, remedy, sql=sql)
 
-    def problem(self, summary: str, *evidence: str, remedy: str) -> Finding:
+    def problem(self, summary: str, *evidence: str, remedy: str, sql: str = "") -> Finding:
         """It hurts now."""
-        return Finding(self.name, "problem", summary, evidence, self.why, remedy)
+        return Finding(self.name, "problem", summary, evidence, self.why, remedy, sql=sql)
+
+    def not_examined(self, reason: str, *, remedy: str = "", sql: str = "") -> Finding:
+        """It could not be judged: a note, which is neither ok nor a fault of River's."""
+        return Finding(
+            self.name, "note", f"not examined: {reason}", why=self.why, remedy=remedy, sql=sql, examined=False
+        )
 
     def graded(
-        self, value: float, warning: float, problem: float, summary: str, *evidence: str, remedy: str
+        self, value: float, warning: float, problem: float, summary: str, *evidence: str, remedy: str, sql: str = ""
     ) -> Finding:
-        """By a value: a warning or a problem from those limits on, else all is well."""
+        """By a value: a warning or a problem from those limits on, else ok."""
         if value >= problem:
-            return self.problem(summary, *evidence, remedy=remedy)
+            return self.problem(summary, *evidence, remedy=remedy, sql=sql)
         if value >= warning:
-            return self.warning(summary, *evidence, remedy=remedy)
+            return self.warning(summary, *evidence, remedy=remedy, sql=sql)
         return self.ok(summary, *evidence)
 
 

@@ -1,11 +1,8 @@
 -- Sessions that idle in a transaction with locks on River's tables, the oldest first.
 select
     a.pid,
-    coalesce(a.application_name, '') as application,
-    coalesce(a.usename, '') as usename,
     extract(epoch from clock_timestamp() - a.xact_start)::float8 as age,
-    extract(epoch from clock_timestamp() - a.state_change)::float8 as idle,
-    coalesce(a.query, '') as query
+    extract(epoch from clock_timestamp() - a.state_change)::float8 as idle
 from pg_catalog.pg_stat_activity as a
 where
     a.datname = current_database()

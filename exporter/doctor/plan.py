@@ -12,7 +12,7 @@ from psycopg import sql
 
 from exporter.doctor.context import FOLDER
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.table import quoted
+from exporter.doctor.remedy import table as quoted_table
 from exporter.humanize import seconds
 from exporter.postgres.address import Address
 from exporter.postgres.sessions import Connection, load, one_line
@@ -112,7 +112,8 @@ def explain(address: Address, schema: str) -> Plan:
     Raises:
         psycopg.Error: it cannot be run.
     """
-    name = sql.Identifier(schema)
+    # psycopg looks for parameters in the whole text, names included: a % is doubled
+    name = sql.Identifier(schema.replace("%", "%%"))
     with Connection.connect(**address.parameters(), autocommit=True) as connection:  # type: ignore[arg-type]
         connection.deadline = time.monotonic() + DEADLINE
         major = connection.info.server_version // 10000
@@ -174,20 +175,22 @@ def judge(plan: Plan, schema: str) -> Finding:
     ]
     evidence.append(f"{plan.completed:,.0f} rows in {seconds(plan.took)}, {plan.blocks:,.0f} blocks")
     evidence += [f"trigger {name}: {seconds(took)}" for name, took in plan.triggers if took > 0.001]
-    analyze = f"ANALYZE {quoted(schema)}.river_job;"
+    analyze = f"ANALYZE {quoted_table(schema)};"
     wasteful = [node for node in plan.nodes if _wasteful(node, plan)]
     if wasteful:
         most = max(wasteful, key=lambda node: node.rows)
         make = PLAN.problem if most.rows >= LARGE else PLAN.warning
         return make(
             f"{_way(most, plan)}: {most.rows:,.0f} rows looked at for {plan.completed:,.0f}", *evidence,
-            remedy=f"see indexes; if all are there: {analyze}",
+            remedy="see indexes; if all are there, update the planner's statistics",
+            sql=analyze,
         )  # fmt: skip
     off = [node for node in plan.nodes if node.off]
     if off:
         return PLAN.warning(
             f"estimates are off by 10 times: {off[0].estimated:,.0f} for {off[0].actual:,.0f}", *evidence,
-            remedy=analyze,
+            remedy="update the planner's statistics",
+            sql=analyze,
         )  # fmt: skip
     slow = [name for name, took in plan.triggers if took > 0.1]
     if slow:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from exporter.collectors.pools import metrics
+from exporter.collectors.river import WORKERS
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.remedy import rivers_sessions
 from exporter.humanize import count, seconds, share
 from exporter.metrics.values import Values
 
@@ -18,8 +21,9 @@ FREE = Check(
 )
 SIZE = Check(
     "pool-size",
-    "Connections of River's pool against the jobs its clients may run at once. No more connections than workers is a "
-    "warning, with the numbers to set.",
+    "Connections of River's pool against the jobs its clients may run at once: `river.workers`, or the most that ran "
+    "while completions were committed. No more connections than workers is a warning; a larger pool is advised only as "
+    "far as the server has connections for it.",
     "when all jobs use the database at once, none is left for completions",
 )
 SERVER = Check(
@@ -50,25 +54,38 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Connections:
+class Connections:
+    """Connections of the server; `limit` is what River's roles may have of them.
+
+    `others` are those in use that are not River's.
+    """
+
     used: int
     most: int
+    others: int
+    limit: int
+
+    @property
+    def room(self) -> int:
+        """Connections River can have at once: what is there, less what others use."""
+        return max(0, min(self.limit, self.most - self.others))
 
 
 def pools(values: Values) -> list[Pool]:
-    """The pools that somebody spoke of, and how full they are; the exporter's own connections are none."""
-    sources = {labels["source"] for labels, _ in values.all("river_pool_connections")} - {"exporter"}
-    if not values.all("river_pool_free_ratio", source="sessions"):
+    """The pools that a source reports, and how full they are; the exporter's own connections are none."""
+    connections, free = metrics.CONNECTIONS.name, metrics.FREE.name
+    sources = {labels["source"] for labels, _ in values.all(connections)} - {"exporter"}
+    if not values.all(free, source="sessions"):
         sources -= {"sessions"}
     return [
         Pool(
             source,
-            values.one("river_pool_max_connections", source=source),
-            values.one("river_pool_connections", source=source, state="acquired"),
-            values.one("river_pool_free_ratio", source=source),
-            values.total("river_pool_clients_waiting", source=source),
-            values.one("river_pool_longest_wait_seconds", source=source) or 0.0,
-            values.total("river_pool_acquires_canceled_total", source=source),
+            values.one(metrics.MOST.name, source=source),
+            values.one(connections, source=source, state="acquired"),
+            values.one(free, source=source),
+            values.total(metrics.WAITING.name, source=source),
+            values.one(metrics.LONGEST.name, source=source) or 0.0,
+            values.total(metrics.CANCELED.name, source=source),
         )
         for source in sorted(sources)
     ]
@@ -80,11 +97,27 @@ def examine(doctor: DoctorContext) -> Iterator[Finding]:
     yield from judge_free(found, doctor.config.river.metrics_urls, doctor.failures.get("pgxpool", ""), doctor.warning)
     size = max((pool.most for pool in found if pool.most and pool.source != "pgbouncer"), default=None)
     size = size or doctor.context.river.pool_max_connections()
-    workers = doctor.config.river.workers or doctor.values.one("river_workers_max")
-    yield judge_size(size, workers, known=doctor.config.river.workers is not None)
-    if doctor.session and doctor.context.capable("pg_monitor"):
-        (row,) = doctor.session.rows(_Connections, "pool_connections")
-        yield judge_connections(row.used, row.most)
+    connections = None
+    if doctor.session and not doctor.unseen_sessions():
+        (connections,) = doctor.session.rows(
+            Connections, "pool_connections", {"pids": sorted(rivers_sessions(doctor)), "users": doctor.river_users()}
+        )
+    yield judge_size(
+        size, *_workers(doctor), room=connections.room if connections else None, pooled=doctor.context.behind_pooler()
+    )
+    if connections:
+        yield judge_connections(connections.used, connections.most)
+    elif doctor.session:
+        yield SERVER.not_examined(doctor.unseen_sessions(), remedy="see rights")
+
+
+def _workers(doctor: DoctorContext) -> tuple[float | None, str]:
+    """How many jobs may run at once, and by what that is known; None where only an outage shows how many run."""
+    if doctor.config.river.workers is not None:
+        return doctor.config.river.workers, "river.workers"
+    if not all(doctor.completing(schema) for schema in doctor.schemas):
+        return None, "jobs marked running during an outage are no workers"
+    return doctor.values.one(WORKERS.name), "the most that were seen running (set river.workers to be sure)"
 
 
 def judge_free(found: list[Pool], urls: tuple[str, ...], failure: str, warning: float) -> Iterator[Finding]:
@@ -97,7 +130,7 @@ def judge_free(found: list[Pool], urls: tuple[str, ...], failure: str, warning: 
         )
     elif not urls and not found:
         yield FREE.note(
-            "River's own pool is not to be seen from here",
+            "not examined: River's own pool is not to be seen from here",
             remedy="expose its statistics and set river.metrics_urls: docs/pool-statistics.md",
         )
     for pool in found:
@@ -119,26 +152,39 @@ def judge_free(found: list[Pool], urls: tuple[str, ...], failure: str, warning: 
             yield FREE.ok(used, *evidence)
 
 
-def judge_size(size: float | None, workers: float | None, *, known: bool) -> Finding:
+def judge_size(
+    size: float | None, workers: float | None, source: str, *, room: float | None, pooled: bool = False
+) -> Finding:
     """Whether the pool is larger than the number of jobs at once.
 
     Args:
-        known: whether the workers are configured; else they are the most that were seen running.
+        source: by what the number of workers is known, or why it is not.
+        room: connections that the server has for River; None where that could not be seen.
+        pooled: whether a pooler stands between, whose clients are no connections of the server's.
     """
-    seen = "" if known else ", by what was seen running (set river.workers to be sure)"
-    if not size or not workers:
-        missing = "the pool's size" if not size else "the number of workers"
-        return SIZE.note(
-            f"{missing} is not known",
-            remedy="set river.metrics_urls, or pool_max_conns in river.url, and river.workers (the sum of MaxWorkers)",
+    if not size:
+        return SIZE.not_examined(
+            "the pool's size is not known", remedy="set river.metrics_urls, or pool_max_conns in river.url"
         )
+    if not workers:
+        return SIZE.not_examined(
+            f"the number of workers is not known: {source}",
+            remedy="set river.workers, the sum of MaxWorkers over all clients",
+        )
+    text = f"{count(size, 'connection')} for {count(workers, 'worker')}, by {source}"
     if size > workers:
-        return SIZE.ok(f"{count(size, 'connection')} for {count(workers, 'worker')}{seen}")
+        return SIZE.ok(text)
+    enough = workers + OWN
+    fewer = f"set MaxWorkers to {size - OWN:.0f} or fewer" if size > OWN else ""
+    larger = f"set pool_max_conns to {enough:.0f} or more" if pooled or (room is not None and enough <= room) else ""
+    evidence = [f"River itself needs about {OWN} beside its workers"]
+    if room is not None and not pooled:
+        evidence.append(f"the server has {count(room, 'connection')} for River: the rest is reserved, or others use it")
+    remedy = ", or ".join(each for each in (larger, fewer) if each)
     return SIZE.warning(
-        f"{count(size, 'connection')} for {count(workers, 'worker')}{seen}",
-        f"River itself needs about {OWN} beside its workers",
-        remedy=f"set pool_max_conns to {workers + OWN:.0f} or more, or MaxWorkers to {max(1, size - OWN):.0f} or fewer",
-    )
+        text, *evidence,
+        remedy=remedy or "raise max_connections or put a pooler in front, then give the pool more connections",
+    )  # fmt: skip
 
 
 def judge_connections(used: int, most: int) -> Finding:

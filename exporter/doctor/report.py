@@ -43,9 +43,10 @@ def as_text(findings: Sequence[Finding], *, colour: bool) -> str:
         lines += [f"           {line}" for line in finding.evidence]
         if finding.why and finding.status != "note":
             lines.append(f"         why: {finding.why}")
-        if finding.remedy:
-            first, *rest = finding.remedy.splitlines()
-            lines += [f"         do:  {first}", *(f"              {line}" for line in rest)]
+        lines += [
+            f"         do:  {line}" if not number else f"              {line}"
+            for number, line in enumerate([*finding.remedy.splitlines(), *finding.sql.splitlines()])
+        ]
     return "\n".join([*lines, "", totals(findings), ""])
 
 
@@ -71,7 +72,9 @@ def as_markdown(findings: Sequence[Finding]) -> str:
         lines += [f"- {_plain(line)}" for line in finding.evidence]
         lines += ["", f"*Why:* {finding.why}", ""] if finding.why else [""]
         if finding.remedy:
-            lines += ["Do:", "", "```sql" if finding.remedy.rstrip().endswith(";") else "```", finding.remedy, "```"]
+            lines += [f"*Do:* {_plain(finding.remedy)}"]
+        if finding.sql:
+            lines += ["", "```sql", finding.sql, "```"]
     return "\n".join(lines) + "\n"
 
 

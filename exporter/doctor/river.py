@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from exporter.collectors.jobs import JOBS, OLDEST
+from exporter.collectors.maintenance import LATE
+from exporter.collectors.river import BACKLOG as BACKLOG_JOBS
+from exporter.collectors.river import LEADER as LEADER_PRESENT
+from exporter.collectors.river import LEASE, MIGRATION
+from exporter.collectors.river import PAUSED as PAUSED_SECONDS
+from exporter.collectors.stuck import STUCK as STUCK_JOBS
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
 from exporter.humanize import count, seconds
@@ -25,7 +32,8 @@ LEADER = Check(
 )
 STUCK = Check(
     "stuck-jobs",
-    "Jobs marked running that nobody seems to work on: a warning.",
+    "Orphaned running jobs: marked running, while their client is gone or they take far longer than their kind does: a "
+    "warning. Not examined while completions are not committed.",
     "their completion was lost, or their worker died; River runs them again after an hour",
 )
 BACKLOG = Check(
@@ -58,23 +66,27 @@ AGED = 300.0
 def examine(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
     """All checks of this group, by schema."""
     for schema in doctor.schemas:
-        for finding in judge(doctor.values, schema):
+        for finding in judge(doctor.values, schema, completing=doctor.completing(schema)):
             yield schema, finding
 
 
-def judge(values: Values, schema: str) -> Iterator[Finding]:
-    """What River's small tables and its running jobs say; what could not be read is left out."""
-    if (migration := values.one("river_migration_version", schema=schema)) is not None:
+def judge(values: Values, schema: str, *, completing: bool) -> Iterator[Finding]:
+    """What River's small tables and its running jobs say; what could not be read is left out.
+
+    Args:
+        completing: whether completions are committed; else jobs that wait for theirs look like orphaned ones.
+    """
+    if (migration := values.one(MIGRATION.name, schema=schema)) is not None:
         yield judge_version(int(migration))
-    busy = values.total("river_jobs", schema=schema, state="running") + values.total(
-        "river_jobs", schema=schema, state="available"
+    busy = values.total(JOBS.name, schema=schema, state="running") + values.total(
+        JOBS.name, schema=schema, state="available"
     )
-    present = values.one("river_leader_present", schema=schema)
+    present = values.one(LEADER_PRESENT.name, schema=schema)
     if present is not None:
-        yield judge_leader(present, values.one("river_leader_lease_seconds", schema=schema), busy)
-    if stuck := values.all("river_jobs_stuck", schema=schema):
-        yield judge_stuck({labels["reason"]: number for labels, number in stuck})
-    backlog = values.one("river_completer_backlog_jobs", schema=schema)
+        yield judge_leader(present, values.one(LEASE.name, schema=schema), busy)
+    if stuck := values.all(STUCK_JOBS.name, schema=schema):
+        yield judge_stuck({labels["reason"]: number for labels, number in stuck}, completing=completing)
+    backlog = values.one(BACKLOG_JOBS.name, schema=schema)
     if backlog is not None:
         yield BACKLOG.graded(
             backlog,
@@ -83,11 +95,11 @@ def judge(values: Values, schema: str) -> Iterator[Finding]:
             f"{count(backlog, 'job')} running beyond what the clients may run",
             remedy="see budget",
         )
-    late = {labels["service"]: value for labels, value in values.all("river_maintenance_late_seconds", schema=schema)}
+    late = {labels["service"]: value for labels, value in values.all(LATE.name, schema=schema)}
     yield from _maintenance(late)
     paused = [
         f"{labels['queue']}: {seconds(value)}"
-        for labels, value in values.all("river_queue_paused_seconds", schema=schema)
+        for labels, value in values.all(PAUSED_SECONDS.name, schema=schema)
         if value > 0
     ]
     if paused:
@@ -96,7 +108,7 @@ def judge(values: Values, schema: str) -> Iterator[Finding]:
         )
     else:
         yield PAUSED.ok("no queue is paused")
-    if oldest := values.all("river_queue_oldest_available_seconds", schema=schema):
+    if oldest := values.all(OLDEST.name, schema=schema):
         yield judge_age(values, schema, {labels["queue"]: age for labels, age in oldest})
 
 
@@ -126,14 +138,19 @@ def judge_leader(present: float, lease: float | None, busy: float) -> Finding:
     )
 
 
-def judge_stuck(reasons: dict[str, float]) -> Finding:
-    """Whether jobs run for nobody."""
+def judge_stuck(reasons: dict[str, float], *, completing: bool) -> Finding:
+    """Whether running jobs are orphaned; not told while finished jobs wait for their completion."""
     jobs = sum(reasons.values())
     evidence = [f"{reason.replace('_', ' ')}: {number:,.0f}" for reason, number in reasons.items() if number]
     if not jobs:
-        return STUCK.ok("every running job seems to be worked on")
+        return STUCK.ok("no orphaned running job was seen")
+    if not completing:
+        return STUCK.not_examined(
+            "while completions are not committed, jobs that wait for theirs look like orphaned ones",
+            remedy="see budget",
+        )
     return STUCK.warning(
-        f"{count(jobs, 'job')} marked running that nobody seems to work on", *evidence,
+        f"{count(jobs, 'job')} marked running without a worker, as far as can be seen", *evidence,
         remedy="River's rescuer takes them after an hour; look into the log of the worker that had them",
     )  # fmt: skip
 
@@ -142,10 +159,10 @@ def judge_age(values: Values, schema: str, oldest: Mapping[str, float]) -> Findi
     """Whether queues keep up; `oldest` is how long each one's oldest available job has waited, in seconds."""
 
     def jobs(queue: str, state: str) -> float:
-        return values.total("river_jobs", schema=schema, queue=queue, state=state)
+        return values.total(JOBS.name, schema=schema, queue=queue, state=state)
 
     def paused(queue: str) -> bool:
-        return values.total("river_queue_paused_seconds", schema=schema, queue=queue) > 0
+        return values.total(PAUSED_SECONDS.name, schema=schema, queue=queue) > 0
 
     aged = sorted((queue for queue, age in oldest.items() if age >= AGED and not paused(queue)), key=oldest.__getitem__)
     if not aged:

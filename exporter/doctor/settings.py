@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.doctor.context import FOLDER, DoctorContext
 from exporter.doctor.finding import Check, Finding
-from exporter.doctor.table import Table, quoted, tables
+from exporter.doctor.remedy import identifier
+from exporter.doctor.remedy import table as quoted_table
+from exporter.doctor.table import Table, tables
 from exporter.humanize import count, share
 from exporter.postgres.sessions import Connection, Session
 
@@ -25,7 +27,7 @@ LOCK_WAITS = Check(
 IDLE = Check(
     "idle-in-transaction-timeout",
     "`idle_in_transaction_session_timeout`: 0, which is never, is a note.",
-    "a forgotten transaction holds its rows until somebody ends it; with a timeout the server does",
+    "a forgotten transaction holds its rows until it is ended; with a timeout the server ends it",
 )
 AUTOVACUUM = Check(
     "autovacuum",
@@ -64,50 +66,68 @@ def examine(doctor: DoctorContext) -> Iterator[tuple[str | None, Finding]]:
     with Connection.connect(**parameters, autocommit=True) as connection:  # type: ignore[arg-type]
         connection.deadline = time.monotonic() + doctor.context.database.deadline
         rows = Session(connection, FOLDER).rows(_Setting, "settings", {"names": names})
-    for finding in judge_server({row.name: row.setting for row in rows}):
+    for finding in judge_server({row.name: row.setting for row in rows}, doctor.river_users()):
         yield None, finding
     for schema, table in tables(doctor).items():
         yield schema, judge_autovacuum(table, schema)
         yield schema, judge_fillfactor(table, schema)
 
 
-def judge_server(settings: Mapping[str, str]) -> Iterator[Finding]:
-    """What is set for the whole server."""
+def judge_server(settings: Mapping[str, str], users: Sequence[str] = ()) -> Iterator[Finding]:
+    """What is set for the whole server.
+
+    Args:
+        users: whom River logs in as, where that was seen.
+    """
     if settings["track_commit_timestamp"] == "on":
         yield TIMESTAMP.ok("commits have timestamps")
     else:
         yield TIMESTAMP.note(
             "commits have no timestamps",
-            remedy="ALTER SYSTEM SET track_commit_timestamp = on;  -- and restart the server",
+            remedy="set it, and restart the server",
+            sql="ALTER SYSTEM SET track_commit_timestamp = on;",
         )
     if settings["log_lock_waits"] == "on":
         yield LOCK_WAITS.ok("long waits for locks are logged")
     else:
         yield LOCK_WAITS.note(
-            "long waits for locks are not logged", remedy=f"ALTER SYSTEM SET log_lock_waits = on; {_RELOAD}"
+            "long waits for locks are not logged",
+            remedy="log them",
+            sql=f"ALTER SYSTEM SET log_lock_waits = on;\n{_RELOAD}",
         )
     if settings["idle_in_transaction_session_timeout"] not in ("0", ""):
         yield IDLE.ok("a session that idles in a transaction is ended")
     else:
         yield IDLE.note(
-            "a session may idle in a transaction for ever",
-            remedy="for the role of the application: ALTER ROLE app SET idle_in_transaction_session_timeout = '60s';",
+            "a session may idle in a transaction without end",
+            remedy="set it for the application's role; it ends sessions that hold a transaction open on purpose, too",
+            sql="\n".join(
+                f"ALTER ROLE {identifier(user)} SET idle_in_transaction_session_timeout = '60s';" for user in users
+            ),
         )
 
 
 def judge_autovacuum(table: Table, schema: str) -> Finding:
     """Whether autovacuum comes, and early enough."""
-    name = f"{quoted(schema)}.river_job"
+    name = quoted_table(schema)
+    if not table.launcher:
+        return AUTOVACUUM.problem(
+            "autovacuum is off on the whole server",
+            remedy="switch it on, and track_counts, without which it does nothing",
+            sql=f"ALTER SYSTEM SET autovacuum = on;\nALTER SYSTEM SET track_counts = on;\n{_RELOAD}",
+        )
     if not table.autovacuum:
         return AUTOVACUUM.problem(
             "autovacuum of river_job is off",
-            remedy=f"ALTER TABLE {name} RESET (autovacuum_enabled); and autovacuum = on, track_counts = on",
+            remedy="switch it on again",
+            sql=f"ALTER TABLE {name} RESET (autovacuum_enabled);",
         )
     text = f"autovacuum comes when {share(table.scale_factor)} of the table is dead: {count(table.threshold, 'row')}"
     if table.live >= LARGE and table.scale_factor > 0.05:
         return AUTOVACUUM.note(
             text,
-            remedy=f"ALTER TABLE {name} SET (autovacuum_vacuum_scale_factor = 0.02);",
+            remedy="let it come earlier, for less work each time",
+            sql=f"ALTER TABLE {name} SET (autovacuum_vacuum_scale_factor = 0.02);",
         )
     return AUTOVACUUM.ok(text)
 
@@ -120,6 +140,7 @@ def judge_fillfactor(table: Table, schema: str) -> Finding:
     if table.fillfactor >= 100 and table.live >= LARGE:
         return FILLFACTOR.note(
             "pages of river_job are filled to the brim", *evidence,
-            remedy=f"ALTER TABLE {quoted(schema)}.river_job SET (fillfactor = 85);  -- for pages written from now on",
+            remedy="leave room on the pages that are written from now on",
+            sql=f"ALTER TABLE {quoted_table(schema)} SET (fillfactor = 85);",
         )  # fmt: skip
     return FILLFACTOR.ok(f"fillfactor {table.fillfactor}", *evidence)

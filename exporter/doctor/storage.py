@@ -43,12 +43,13 @@ class Replication:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """Counters since the statistics' reset; times in seconds."""
+    """Counters since the statistics' reset; times in seconds, `max_wal` is `max_wal_size` in MB."""
 
     timed: float
     requested: float
     writing: float
     syncing: float
+    max_wal: float
 
 
 def checkpoints(doctor: DoctorContext) -> Checkpoints:
@@ -91,8 +92,9 @@ def judge_standby(replication: Replication, warning: float) -> Finding:
         return STANDBY.problem(
             f"synchronous standbys: {wanted} required, {replication.connected} connected",
             *evidence,
-            remedy="start the standby; or, knowing that commits are then on one machine only: "
-            "ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf();",
+            remedy="start the standby again; or require none, after which commits are on one machine only and a "
+            "failover may lose them",
+            sql="ALTER SYSTEM SET synchronous_standby_names = '';\nSELECT pg_reload_conf();",
         )
     behind = replication.behind or 0.0
     return STANDBY.graded(
@@ -108,13 +110,14 @@ def judge_checkpoints(before: Checkpoints | None, after: Checkpoints) -> Finding
         f"since the statistics' reset: {after.timed:,.0f} timed, {after.requested:,.0f} asked for, "
         f"{seconds(after.writing)} writing, {seconds(after.syncing)} syncing"
     )
-    remedy = "ALTER SYSTEM SET max_wal_size = '4GB'; SELECT pg_reload_conf();  -- and see who runs CHECKPOINT"
+    remedy = "allow more WAL between checkpoints, which takes as much disk; and see whether a client runs CHECKPOINT"
+    sql = f"ALTER SYSTEM SET max_wal_size = '{max(2 * after.max_wal, 4096):.0f}MB';\nSELECT pg_reload_conf();"
     if asked >= 2:
         return CHECKPOINTS.warning(
-            f"{asked:,.0f} checkpoints were asked for while doctor looked", evidence, remedy=remedy
+            f"{asked:,.0f} checkpoints were asked for while doctor looked", evidence, remedy=remedy, sql=sql
         )
     if after.requested > after.timed and after.requested >= 10:
-        return CHECKPOINTS.note("more checkpoints are asked for than are due", evidence, remedy=remedy)
+        return CHECKPOINTS.note("more checkpoints are asked for than are due", evidence, remedy=remedy, sql=sql)
     return CHECKPOINTS.ok("checkpoints come when they are due", evidence)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.remedy import Ending, Sessions, ending, identifier, literal, read
+from exporter.doctor.remedy import table as quoted_table
 from exporter.humanize import count, seconds, share, size
 from exporter.river.facts import INDEXES
 
@@ -45,8 +47,15 @@ WRAPAROUND = Check(
 )
 CHECKS = (INDEX, DEAD, HORIZON, TRIGGERS, SCANS, WRAPAROUND)
 
-NEEDED = {"river_job_pkey", "river_job_prioritized_fetching_index", "river_job_state_and_finalized_at_index"}
-"""The indexes that fetching and completing live on."""
+NEEDED = {
+    "river_job_pkey": "(id)",
+    "river_job_prioritized_fetching_index": "(state, queue, priority, scheduled_at, id)",
+    "river_job_state_and_finalized_at_index": "(state, finalized_at) WHERE finalized_at IS NOT NULL",
+}
+"""The indexes that fetching and completing depend on, with what they index (River's migrations, main line)."""
+
+HELD = 30.0
+"""Seconds from which a session that holds vacuum back is one to end: a report of a few seconds is none."""
 
 OF_OLD = {"river_job_unique_idx": "river_job_kind_unique_key_idx"}
 """What an index was called up to River's migration 5."""
@@ -57,7 +66,10 @@ SOME, MANY = 10_000, 50_000
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Statistics of river_job; sizes in bytes, `vacuumed` seconds ago, None when never."""
+    """Statistics of river_job; sizes in bytes, `vacuumed` seconds ago, None when never.
+
+    `autovacuum` is whether the table allows it, `launcher` whether the server runs it at all.
+    """
 
     live: float
     dead: float
@@ -72,6 +84,7 @@ class Table:
     fillfactor: int
     scale_factor: float
     autovacuum: bool
+    launcher: bool
     hot: float | None
 
 
@@ -97,12 +110,14 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What holds vacuum back; `seconds` None where it is not known since when."""
+    """What holds vacuum back; `seconds` None where it is not known since when, `pid` where it has no session."""
 
     kind: str
     name: str
     seconds: float | None
     transactions: float
+    pid: int | None = None
+    active: bool = True
 
 
 def tables(doctor: DoctorContext) -> dict[str, Table]:
@@ -114,12 +129,17 @@ def tables(doctor: DoctorContext) -> dict[str, Table]:
 def examine(doctor: DoctorContext, before: dict[str, Table]) -> Iterator[tuple[str | None, Finding]]:
     """All checks of this group, by schema."""
     session = doctor.needed()
-    holders = session.rows(Holder, "table_horizon") if doctor.context.capable("pg_monitor") else []
-    yield None, judge_horizon(holders)
+    holders: list[Holder] = []
+    sessions = Sessions({}, frozenset())
+    if reason := doctor.unseen_sessions():
+        yield None, HORIZON.not_examined(reason, remedy="see rights")
+    else:
+        holders, sessions = session.rows(Holder, "table_horizon"), read(doctor)
+        yield None, judge_horizon(holders, sessions)
     for schema, table in tables(doctor).items():
         for finding in judge_indexes(session.rows(Index, "table_indexes", {"schema": schema}), schema):
             yield schema, finding
-        yield schema, judge_dead(table, holders, schema)
+        yield schema, judge_dead(table, holders, sessions, schema)
         yield schema, judge_triggers(session.rows(Trigger, "table_triggers", {"schema": schema}), schema)
         yield schema, judge_scans(before.get(schema), table)
         yield schema, judge_wraparound(table, schema)
@@ -136,21 +156,22 @@ def judge_indexes(indexes: Sequence[Index], schema: str) -> Iterator[Finding]:
     if needed:
         yield INDEX.problem(
             f"missing: {', '.join(needed)}", *sizes,
-            remedy="create it again as River's migrations do, with CREATE INDEX CONCURRENTLY "
-            "(the primary key: ALTER TABLE river_job ADD PRIMARY KEY (id))",
+            remedy="create it again, which reads the whole table and blocks no writes",
+            sql="\n".join(_create(name, schema) for name in needed),
         )  # fmt: skip
     elif missing:
         yield INDEX.note(f"missing: {', '.join(missing)}, which fetching and completing do without", *sizes)
     for index in invalid:
         yield INDEX.warning(
             f"{index.name} is invalid ({size(index.size)}): its REINDEX or CREATE was cut short, or runs",
-            remedy=f"when none runs: DROP INDEX CONCURRENTLY {quoted(schema)}.{quoted(index.name)};",
+            remedy="drop it, unless a REINDEX or CREATE INDEX is running",
+            sql=f"DROP INDEX CONCURRENTLY {identifier(schema, index.name)};",
         )
     if not missing and not invalid:
         yield INDEX.ok(f"{count(len(indexes), 'index', 'indexes')}, all valid", *sizes)
 
 
-def judge_dead(table: Table, holders: Sequence[Holder], schema: str) -> Finding:
+def judge_dead(table: Table, holders: Sequence[Holder], sessions: Sessions, schema: str) -> Finding:
     """Whether autovacuum keeps up."""
     ratio = table.dead / max(1.0, table.threshold)
     text = f"{count(table.dead, 'dead row')} beside {count(table.live, 'live one')}"
@@ -160,28 +181,33 @@ def judge_dead(table: Table, holders: Sequence[Holder], schema: str) -> Finding:
         + (", one runs now" if table.vacuuming else ""),
         f"heap {size(table.heap)}, {size(table.heap / max(1.0, table.live))} a live row; indexes {size(table.indexes)}",
     ]
+    remedy, statements = "vacuum the table", [f"VACUUM (VERBOSE) {quoted_table(schema)};"]
     if holders:
         evidence.append(f"held back by: {_held(holders[0])}")
-    remedy = f"end what holds vacuum back (vacuum-horizon), then VACUUM (VERBOSE) {quoted(schema)}.river_job;"
+        end = _end(holders[0], sessions)
+        remedy = f"first what holds vacuum back ({end.text}), then vacuum the table"
+        if (holders[0].seconds or 0.0) >= HELD and end.sql:
+            statements.insert(0, end.sql)
+    sql = "\n".join(statements)
     if ratio >= 10 and table.dead >= MANY:
-        return DEAD.problem(text, *evidence, remedy=remedy)
+        return DEAD.problem(text, *evidence, remedy=remedy, sql=sql)
     if ratio >= 3 and table.dead >= SOME:
-        return DEAD.warning(text, *evidence, remedy=remedy)
+        return DEAD.warning(text, *evidence, remedy=remedy, sql=sql)
     return DEAD.ok(text, *evidence)
 
 
-def judge_horizon(holders: Sequence[Holder]) -> Finding:
-    """Who holds the oldest snapshot."""
+def judge_horizon(holders: Sequence[Holder], sessions: Sessions) -> Finding:
+    """The oldest snapshot, and what holds it."""
     if not holders:
         return HORIZON.ok("nothing holds vacuum back")
     oldest = max(holders, key=lambda holder: holder.seconds or 0.0)
     evidence = [_held(holder) for holder in holders]
-    age = oldest.seconds or 0.0
+    age, end = oldest.seconds or 0.0, _end(oldest, sessions)
     text = f"vacuum is held back by {_held(oldest)}"
     if age >= 3600:
-        return HORIZON.warning(text, *evidence, remedy=_end(oldest))
+        return HORIZON.warning(text, *evidence, remedy=end.text, sql=end.sql)
     if age >= 600:
-        return HORIZON.note(text, *evidence, remedy=_end(oldest))
+        return HORIZON.note(text, *evidence, remedy=end.text, sql=end.sql)
     return HORIZON.ok(f"the oldest snapshot is {seconds(age)} old", *evidence)
 
 
@@ -193,9 +219,9 @@ def judge_triggers(triggers: Sequence[Trigger], schema: str) -> Finding:
         return TRIGGERS.ok("no trigger fires on updates", *named)
     return TRIGGERS.warning(
         f"{count(len(updating), 'trigger')} on river_job in every completion", *named,
-        remedy="\n".join(
-            f"ALTER TABLE {quoted(schema)}.river_job DISABLE TRIGGER {quoted(each.name)};  -- if nobody needs it"
-            for each in updating
+        remedy="disable it, if the application can do without what it does; ENABLE TRIGGER brings it back",
+        sql="\n".join(
+            f"ALTER TABLE {quoted_table(schema)} DISABLE TRIGGER {identifier(each.name)};" for each in updating
         ),
     )  # fmt: skip
 
@@ -207,9 +233,9 @@ def judge_scans(before: Table | None, after: Table) -> Finding:
     if scans > 0 and rows / scans >= 10_000:
         return SCANS.warning(
             f"river_job was read whole {scans:,.0f} times while doctor looked, {rows / scans:,.0f} rows each time",
-            remedy="see indexes; or somebody counts jobs: pg_stat_statements shows who",
+            remedy="see indexes; or a client counts jobs: pg_stat_statements shows its statement",
         )
-    return SCANS.ok("nobody read the whole of a large river_job while doctor looked")
+    return SCANS.ok("no scan read the whole of a large river_job while doctor looked")
 
 
 def judge_wraparound(table: Table, schema: str) -> Finding:
@@ -217,7 +243,8 @@ def judge_wraparound(table: Table, schema: str) -> Finding:
     part = table.age / 2**31
     return WRAPAROUND.graded(
         part, 0.4, 0.8, f"{share(part)} of the way to wraparound",
-        remedy=f"end what holds vacuum back (vacuum-horizon), then VACUUM (FREEZE) {quoted(schema)}.river_job;",
+        remedy="first what holds vacuum back (see vacuum-horizon), then freeze the table",
+        sql=f"VACUUM (FREEZE) {quoted_table(schema)};",
     )  # fmt: skip
 
 
@@ -226,16 +253,30 @@ def _held(holder: Holder) -> str:
     return f"{holder.kind} {holder.name}{age}, {count(holder.transactions, 'transaction')}"
 
 
-def _end(holder: Holder) -> str:
-    name = "'" + holder.name.replace("'", "''") + "'"
-    return {
-        "session": f"SELECT pg_terminate_backend({holder.name.partition(' ')[0]});",
-        "slot": f"SELECT pg_drop_replication_slot({name});  -- when nobody needs it any more",
-        "prepared transaction": f"ROLLBACK PREPARED {name};",
-    }.get(holder.kind, "end the long query on the standby, or set hot_standby_feedback = off there")
+def _end(holder: Holder, sessions: Sessions) -> Ending:
+    if holder.pid is not None:
+        return ending(sessions, holder.pid)
+    if holder.kind == "slot" and holder.active:
+        return Ending(f"the replica or subscriber of slot {holder.name} is behind: look at it")
+    if holder.kind == "slot":
+        return Ending(
+            "drop the slot, if its replica or subscriber is gone for good: one that comes back has to be set up again",
+            f"SELECT pg_drop_replication_slot({literal(holder.name)});",
+        )
+    if holder.kind == "prepared transaction":
+        return Ending(
+            "roll it back, which loses its work, unless its transaction manager says that COMMIT PREPARED is due",
+            f"ROLLBACK PREPARED {literal(holder.name)};",
+        )
+    return Ending("end the long query on the standby, or set hot_standby_feedback = off there")
 
 
-def quoted(name: str) -> str:
-    """An identifier as SQL writes it, in quotation marks only where it needs them."""
-    plain = name.isascii() and name.isidentifier() and name == name.lower()
-    return name if plain else '"' + name.replace('"', '""') + '"'
+def _create(name: str, schema: str) -> str:
+    """The statements that make one of the indexes again."""
+    table, columns = quoted_table(schema), NEEDED[name]
+    if name != "river_job_pkey":
+        return f"CREATE INDEX CONCURRENTLY {identifier(name)} ON {table} {columns};"
+    return (
+        f"CREATE UNIQUE INDEX CONCURRENTLY {identifier(name)} ON {table} {columns};\n"
+        f"ALTER TABLE {table} ADD CONSTRAINT {identifier(name)} PRIMARY KEY USING INDEX {identifier(name)};"
+    )

@@ -15,8 +15,8 @@ select
     exists (select from pg_catalog.pg_stat_progress_vacuum as v where v.relid = c.oid) as vacuuming,
     coalesce(o.fillfactor, 100)::int as fillfactor,
     coalesce(o.scale_factor, current_setting('autovacuum_vacuum_scale_factor')::float8) as scale_factor,
-    current_setting('autovacuum') = 'on' and current_setting('track_counts') = 'on' and coalesce(o.enabled, true)
-        as autovacuum,
+    coalesce(o.enabled, true) as autovacuum,
+    current_setting('autovacuum') = 'on' and current_setting('track_counts') = 'on' as launcher,
     (s.n_tup_hot_upd::float8 / nullif(s.n_tup_upd, 0))::float8 as hot
 from pg_catalog.pg_class as c
 join pg_catalog.pg_namespace as n on n.oid = c.relnamespace

@@ -19,17 +19,14 @@ from typing import Any
 VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 # Go's CurveID names and OpenSSL's group names.
 CURVES = {"X25519": "X25519", "CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1"}
-# The suites of Go's tls.CipherSuites() for TLS 1.2 and OpenSSL's names of them; those of TLS 1.3 are always on.
+# The suites for TLS 1.2, by Go's and OpenSSL's names: forward secrecy and authenticated encryption only.
+# Those of TLS 1.3 are always on.
 CIPHERS = {
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
     "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
 }
 TLS13_CIPHERS = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
@@ -147,12 +144,15 @@ def _set_versions(context: ssl.SSLContext, settings: TlsSettings) -> None:
 
 
 def _set_ciphers(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    for suite in settings.cipher_suites:
+    suites = settings.cipher_suites
+    for suite in suites:
+        if "_CBC_" in suite or suite.startswith("TLS_RSA_"):
+            raise TlsError("cipher_suites", f"{suite} is weak and not served; leave it out")
         _known("cipher_suites", suite, {*CIPHERS, *TLS13_CIPHERS})
-    chosen = [CIPHERS[suite] for suite in settings.cipher_suites if suite in CIPHERS]
+    chosen = [CIPHERS[suite] for suite in suites or CIPHERS if suite in CIPHERS]
     if chosen:
         context.set_ciphers(":".join(chosen))
-    elif settings.cipher_suites and settings.min_version == "TLS12":
+    elif settings.min_version == "TLS12":
         raise TlsError("cipher_suites", "no suite of TLS 1.2 is among them; add one, or set min_version TLS13")
     if settings.prefer_server_cipher_suites:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE

@@ -254,22 +254,20 @@ def test_address_that_is_no_prometheus_is_told(database: Database) -> None:
     assert "--prometheus" in findings["alerts"].remedy
 
 
-def test_the_exporter_that_speaks_is_known_also_when_it_has_stopped_asking(
-    database: Database, exporter: StartExporter
-) -> None:
-    """One that is frozen keeps its session, and with it the lock: nobody else can speak."""
+def test_the_elected_exporter_is_known_also_when_it_hangs(database: Database, exporter: StartExporter) -> None:
+    """One that is frozen keeps its session, and with it the lock: no other one can be elected."""
     environment = configuration(database.exporter_url)
     assert found(environment)["exporter-elected"].status == "note"
     started = exporter()
     wait_for(lambda: started.metrics().total("river_exporter_is_leader"), 20, "the exporter to be elected")
-    speaks = found(environment)["exporter-elected"]
-    assert (speaks.status, speaks.schema) == ("ok", "public")
+    elected = found(environment)["exporter-elected"]
+    assert (elected.status, elected.schema) == ("ok", "public")
     started.server.pause()
     time.sleep(4)  # the examination itself takes more than the rest of the ten seconds
     silent = found(environment)["exporter-elected"]
     started.server.resume()
     assert silent.status == "warning"
-    assert "has not asked anything" in silent.summary
+    assert "has not sent a query" in silent.summary
 
 
 def test_a_queue_that_nobody_works_ages(database: Database, worker: River) -> None:

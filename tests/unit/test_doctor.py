@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from docs import doctor_page
 from exporter.budget import Verdict
 from exporter.collectors.context import Target
 from exporter.collectors.jobs import JOBS, OLDEST
-from exporter.collectors.river import PAUSED
-from exporter.collectors.schema_state import Blocking
+from exporter.collectors.river import PAUSED, WORKERS
+from exporter.collectors.schema_state import Blocking, Completions
 from exporter.config import load
 from exporter.doctor import (
     alerts,
@@ -32,6 +33,7 @@ from exporter.doctor import (
 )
 from exporter.doctor.context import DoctorContext, build_context
 from exporter.doctor.finding import EXIT_CODES, Finding, worst
+from exporter.doctor.remedy import Backend, Ending, Sessions, ending, rivers_logins
 from exporter.doctor.run import checks
 from exporter.humanize import percentile, seconds, share, size
 from exporter.metrics.values import Values
@@ -51,7 +53,7 @@ def a_table(**values: object) -> table.Table:
     healthy = {
         "live": 10_000.0, "dead": 100.0, "threshold": 2050.0, "heap": 4e6, "indexes": 4e6, "vacuumed": 30.0,
         "scans": 5.0, "scanned": 50.0, "age": 1000.0, "vacuuming": False, "fillfactor": 100,
-        "scale_factor": 0.2, "autovacuum": True, "hot": 0.0,
+        "scale_factor": 0.2, "autovacuum": True, "launcher": True, "hot": 0.0,
     }  # fmt: skip
     return table.Table(**{**healthy, **values})  # type: ignore[arg-type]
 
@@ -163,30 +165,112 @@ def test_many_blocks_a_row_are_a_bad_plan_even_when_fast() -> None:
     assert "500 blocks a row" in finding.summary
 
 
+def a_backend(pid: int = 9, **values: object) -> Backend:
+    """A session of a person's, idle in a transaction, but for what is given."""
+    usual = {
+        "usename": "bob", "application": "psql", "address": "10.0.0.9", "backend_type": "client backend",
+        "state": "idle in transaction", "transaction": 90.0, "idle": 80.0, "query": "update t set secret = 'x'",
+    }  # fmt: skip
+    return Backend(pid, **{**usual, **values})  # type: ignore[arg-type]
+
+
+RIVERS = frozenset({("app", "", "10.0.0.1")})
+
+
+def sessions(*backends: Backend) -> Sessions:
+    """Those sessions, beside a River that logs in as app from 10.0.0.1."""
+    return Sessions({each.pid: each for each in backends}, RIVERS)
+
+
 def test_blocker_is_named_with_the_statement_that_ends_it() -> None:
-    """One finding for each root, whoever waits behind it."""
-    (finding,) = locks.judge_blocking([blocked(4.2), blocked(1.0, pid=8)], [], {9: "select  1"}, 3, 5)
+    """One finding for each root, whoever waits behind it; its query only when it is asked for."""
+    blocking, there = [blocked(4.2), blocked(1.0, pid=8)], sessions(a_backend())
+    (finding,) = locks.judge_blocking(blocking, [], there, 3, 5, show_queries=True)
     assert finding.status == "problem"
-    assert "4.2 s behind pid 9 (psql), idle in transaction for 38 s" in finding.summary
-    assert finding.evidence[-1] == "last statement of pid 9: select 1"
+    assert "4.2 s behind pid 9, psql, user bob at 10.0.0.9, idle in transaction for 38 s" in finding.summary
+    assert finding.evidence[-1] == "last statement of pid 9: update t set secret = 'x'"
     assert len(finding.evidence) == 3
-    assert finding.remedy == "SELECT pg_terminate_backend(9);"
+    assert finding.sql == "SELECT pg_terminate_backend(9);"
+    assert "rolls its transaction back" in finding.remedy
+    (hidden,) = locks.judge_blocking(blocking, [], there, 3, 5, show_queries=False)
+    assert "secret" not in str(hidden)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"usename": "app", "application": "", "address": "10.0.0.1"}, "a session of River's own program"),
+        ({"application": "river-exporter"}, "restart that exporter"),
+        ({"application": "river-exporter doctor"}, "restart that exporter"),
+        ({"backend_type": "walsender", "state": "active"}, "a replica reads there"),
+        (
+            {"backend_type": "autovacuum worker", "query": "autovacuum: VACUUM t (to prevent wraparound)"},
+            "keeps the table from wraparound",
+        ),
+        ({"backend_type": "autovacuum worker", "query": "autovacuum: VACUUM t"}, "gives way"),
+        ({"backend_type": "logical replication worker"}, "let it finish"),
+    ],
+)
+@pytest.mark.parametrize("state", ["active", "idle in transaction"])
+def test_no_statement_ends_a_session_of_rivers_the_exporters_or_the_servers(
+    values: dict[str, object], words: str, state: str
+) -> None:
+    """The remedy is a step in words, wherever such a session is named."""
+    there = sessions(a_backend(9, **{"state": state, **values}))
+    found = [
+        *locks.judge_blocking([blocked(4.2)], [], there, 3, 5, show_queries=False),
+        *locks.judge_holders([locks.Holder(9, 90.0, 80.0)], there, show_queries=False),
+        table.judge_horizon([table.Holder("session", "9 (x)", 4000.0, 900, 9)], there),
+        table.judge_dead(
+            a_table(dead=300_000), [table.Holder("session", "9 (x)", 4000.0, 900, 9)], there, "public"
+        ),
+        configuration.judge_elected(
+            configuration.LockHolder("public", 9, "other", "10.0.0.1", 120.0, 1.0), ending(there, 9)
+        ),
+    ]  # fmt: skip
+    assert len(found) == 5
+    assert all(words in each.remedy for each in found)
+    assert "pg_" not in "".join(each.sql for each in found)
+
+
+def test_an_active_statement_is_cancelled_and_one_that_is_gone_needs_nothing() -> None:
+    """To cancel is the lesser harm; a pid without a session may be another's tomorrow."""
+    assert ending(sessions(a_backend(state="active")), 9).sql == "SELECT pg_cancel_backend(9);"
+    assert ending(sessions(), 9) == Ending("nothing: the session has ended since")
+
+
+def test_rivers_logins_are_those_that_run_its_statements_or_are_configured() -> None:
+    """The exporter's own sessions are none, whatever their statements look like."""
+    completing = "-- name: JobSetStateIfRunningMany :many\nUPDATE river_job SET state = 'completed'"
+    found = rivers_logins(
+        [
+            a_backend(1, usename="app", application="", query=completing),
+            a_backend(2, usename="app", application="river-exporter", query=completing),
+            a_backend(3, application="worker-7"),
+            a_backend(4),
+        ],
+        doctor(RIVER_EXPORTER_RIVER_SESSIONS_APPLICATION_NAME="^worker-"),
+    )
+    assert found == {("app", "", "10.0.0.9"), ("bob", "worker-7", "10.0.0.9")}
 
 
 def test_prepared_transaction_that_blocks_is_rolled_back_by_its_quoted_name() -> None:
-    """It has no pid; its name may hold a quotation mark."""
+    """It has no pid; its name may hold a quotation mark. Another's is never rolled back for it."""
     prepared = [locks.Prepared("other", 5, rivers=False), locks.Prepared("it's", 5, rivers=True)]
-    (finding,) = locks.judge_blocking([blocked(4, blocker_pid=0, blocker="prepared_transaction")], prepared, {}, 3, 5)
-    assert finding.remedy == "ROLLBACK PREPARED 'it''s';"
+    waiting = [blocked(4, blocker_pid=0, blocker="prepared_transaction")]
+    (finding,) = locks.judge_blocking(waiting, prepared, sessions(), 3, 5, show_queries=False)
+    assert finding.sql == "ROLLBACK PREPARED 'it''s';"
+    (unknown,) = locks.judge_blocking(waiting, prepared[:1], sessions(), 3, 5, show_queries=False)
+    assert unknown.sql == ""
     assert [each.status for each in locks.judge_prepared(prepared)] == ["ok", "problem"]
     assert [each.status for each in locks.judge_prepared([locks.Prepared("left", 90, rivers=False)])] == ["warning"]
 
 
 def test_statements_are_shown_only_when_asked_for() -> None:
     """They may hold data."""
-    holder = locks.Holder(9, "psql", "bob", 90.0, 80.0, "update t set secret = 'x'")
-    (hidden,) = locks.judge_holders([holder], show_queries=False)
-    (shown,) = locks.judge_holders([holder], show_queries=True)
+    holder, there = locks.Holder(9, 90.0, 80.0), sessions(a_backend())
+    (hidden,) = locks.judge_holders([holder], there, show_queries=False)
+    (shown,) = locks.judge_holders([holder], there, show_queries=True)
     assert "secret" not in str(hidden)
     assert hidden.status == "problem"
     assert "secret" in str(shown)
@@ -209,13 +293,42 @@ def test_pool_that_is_not_seen_is_noted_and_one_that_cannot_be_read_warned_of() 
 
 
 def test_pool_size_advice_is_in_numbers() -> None:
-    """Both ways out are named."""
-    finding = pool.judge_size(10, 20, known=True)
+    """Both ways out are named, where the server has room for them."""
+    finding = pool.judge_size(10, 20, "river.workers", room=97)
     assert finding.status == "warning"
     assert "pool_max_conns to 25" in finding.remedy
     assert "MaxWorkers to 5" in finding.remedy
-    assert pool.judge_size(25, 20, known=False).status == "ok"
-    assert pool.judge_size(None, 20, known=True).status == "note"
+    assert pool.judge_size(25, 20, "a peak", room=97).status == "ok"
+    for unknown in (pool.judge_size(None, 20, "river.workers", room=97), pool.judge_size(10, None, "why", room=97)):
+        assert (unknown.status, unknown.examined) == ("note", False)
+
+
+@pytest.mark.parametrize(("room", "pooled"), [(97, False), (24, False), (0, False), (None, False), (None, True)])
+def test_no_more_connections_are_advised_than_the_server_has(room: float | None, *, pooled: bool) -> None:
+    """1,520 workers on a server of 97 connections is no reason to ask it for 1,525; a pooler may have them."""
+    finding = pool.judge_size(10, 1520, "river.workers", room=room, pooled=pooled)
+    assert ("pool_max_conns" in finding.remedy) == pooled
+    assert "MaxWorkers to 5" in finding.remedy
+    assert "max_connections" in pool.judge_size(4, 1520, "river.workers", room=room).remedy
+
+
+def test_workers_are_not_taken_from_an_outage() -> None:
+    """Jobs marked running while nothing completes are no workers; what is configured still counts."""
+    stalled = doctor()
+    stalled.context.target = Target(schemas=("public",))
+    stalled.context.schema_state("public").completions = Completions(1.0, 40.0, due=True)
+    stalled.values = Values([WORKERS.sample(1520, "public")])
+    assert pool._workers(stalled)[0] is None
+    stalled.context.schema_state("public").completions = Completions(1.0, None)
+    assert pool._workers(stalled)[0] == 1520
+    assert pool._workers(doctor(RIVER_EXPORTER_RIVER_WORKERS="8")) == (8, "river.workers")
+
+
+def test_room_on_the_server_is_what_others_leave_and_the_role_allows() -> None:
+    """River's own connections are room."""
+    assert pool.Connections(used=90, most=97, others=60, limit=97).room == 37
+    assert pool.Connections(used=90, most=97, others=60, limit=20).room == 20
+    assert pool.Connections(used=99, most=97, others=99, limit=97).room == 0
 
 
 def test_connections_of_the_server_are_graded() -> None:
@@ -250,30 +363,58 @@ def test_missing_index_is_a_problem_only_where_completing_needs_it() -> None:
     assert judged(names - {"river_job_pkey"}) == ["problem"]
 
 
+def test_missing_index_is_made_again_without_blocking_writes() -> None:
+    """The schema's name is quoted, whatever it is."""
+    (finding,) = table.judge_indexes([], 'a"b')
+    name, fetching = '"a""b"."river_job"', "(state, queue, priority, scheduled_at, id)"
+    finished = "(state, finalized_at) WHERE finalized_at IS NOT NULL"
+    assert finding.sql.splitlines() == [
+        'CREATE UNIQUE INDEX CONCURRENTLY "river_job_pkey" ON "a""b"."river_job" (id);',
+        'ALTER TABLE "a""b"."river_job" ADD CONSTRAINT "river_job_pkey" PRIMARY KEY USING INDEX "river_job_pkey";',
+        f'CREATE INDEX CONCURRENTLY "river_job_prioritized_fetching_index" ON {name} {fetching};',
+        f'CREATE INDEX CONCURRENTLY "river_job_state_and_finalized_at_index" ON {name} {finished};',
+    ]
+
+
 def test_invalid_index_is_named_with_the_statement_that_drops_it() -> None:
     """River leaves them when a REINDEX is cut short; the schema may need quotation marks."""
     index = table.Index("river_job_kind_ccnew", valid=False, size=8192, scans=0, primary=False)
     found = list(table.judge_indexes([index], "My Schema"))
-    assert 'DROP INDEX CONCURRENTLY "My Schema".river_job_kind_ccnew;' in found[-1].remedy
+    assert found[-1].sql == 'DROP INDEX CONCURRENTLY "My Schema"."river_job_kind_ccnew";'
     assert found[-1].status == "warning"
 
 
 def test_dead_rows_are_judged_by_autovacuums_threshold_and_their_number() -> None:
     """A few hundred dead rows in a fresh table are nothing."""
     cases = [(1000, 50), (20_000, 2000), (300_000, 2000), (1_900_000, 1_000_000)]
-    found = [table.judge_dead(a_table(dead=dead, threshold=limit), [], "public").status for dead, limit in cases]
+    found = [
+        table.judge_dead(a_table(dead=dead, threshold=limit), [], sessions(), "public").status for dead, limit in cases
+    ]
     assert found == ["ok", "warning", "problem", "ok"]
 
 
 def test_what_holds_vacuum_back_is_named_with_what_ends_it() -> None:
-    """By kind of holder."""
-    session = table.Holder("session", "42 (psql)", 4000.0, 900)
-    slot = table.Holder("slot", "it's", None, 100)
-    finding = table.judge_horizon([slot, session])
+    """By kind of holder; a slot in use is never dropped."""
+    session, there = table.Holder("session", "42 (psql)", 4000.0, 900, 42), sessions(a_backend(42))
+    slot = table.Holder("slot", "it's", None, 100, active=False)
+    finding = table.judge_horizon([slot, session], there)
     assert finding.status == "warning"
-    assert finding.remedy == "SELECT pg_terminate_backend(42);"
-    assert table.judge_horizon([slot]).status == "ok"
-    assert table.judge_horizon([]).status == "ok"
+    assert finding.sql == "SELECT pg_terminate_backend(42);"
+    assert table.judge_horizon([slot], there).status == "ok"
+    assert table.judge_horizon([], there).status == "ok"
+    assert table._end(slot, there).sql == "SELECT pg_drop_replication_slot('it''s');"
+    assert table._end(replace(slot, active=True), there).sql == ""
+    prepared = table.Holder("prepared transaction", "it's", 9.0, 100)
+    assert table._end(prepared, there).sql == "ROLLBACK PREPARED 'it''s';"
+
+
+def test_dead_rows_are_vacuumed_after_what_holds_them_is_ended() -> None:
+    """A session that has just begun its report is not ended for it."""
+    long = table.Holder("session", "42 (psql)", 400.0, 900, 42)
+    vacuum = 'VACUUM (VERBOSE) "public"."river_job";'
+    for holder, first in ((long, ["SELECT pg_terminate_backend(42);"]), (replace(long, seconds=4.0), [])):
+        found = table.judge_dead(a_table(dead=300_000), [holder], sessions(a_backend(42)), "public")
+        assert found.sql.splitlines() == [*first, vacuum]
 
 
 def test_triggers_scans_and_wraparound_are_judged() -> None:
@@ -312,9 +453,10 @@ def test_missing_standby_and_forced_checkpoints_are_told() -> None:
     assert storage.judge_standby(gone, 3).status == "problem"
     assert storage.judge_standby(storage.Replication("", "on", 0, 0, None), 3).status == "ok"
     assert storage.judge_standby(storage.Replication("s1", "on", 1, 0, 4.0), 3).status == "warning"
-    quiet, storm = storage.Checkpoints(50, 3, 1, 1), storage.Checkpoints(50, 9, 1, 1)
+    quiet, storm = storage.Checkpoints(50, 3, 1, 1, 1024), storage.Checkpoints(50, 9, 1, 1, 16384)
     assert [storage.judge_checkpoints(quiet, each).status for each in (quiet, storm)] == ["ok", "warning"]
-    assert storage.judge_checkpoints(None, storage.Checkpoints(1, 40, 1, 1)).status == "note"
+    assert storage.judge_checkpoints(None, storage.Checkpoints(1, 40, 1, 1, 1024)).status == "note"
+    assert "max_wal_size = '32768MB'" in storage.judge_checkpoints(quiet, storm).sql
 
 
 def test_settings_are_notes_with_sql_but_autovacuum_off_is_a_problem() -> None:
@@ -323,9 +465,12 @@ def test_settings_are_notes_with_sql_but_autovacuum_off_is_a_problem() -> None:
     found = list(settings.judge_server(off))
     assert [each.status for each in found] == ["note"] * 3
     assert all(each.remedy for each in found)
+    (idle,) = [each for each in settings.judge_server(off, ['my "app"']) if each.check == settings.IDLE.name]
+    assert idle.sql == """ALTER ROLE "my ""app\""" SET idle_in_transaction_session_timeout = '60s';"""
     on = {"track_commit_timestamp": "on", "log_lock_waits": "on", "idle_in_transaction_session_timeout": "by role"}
     assert [each.status for each in settings.judge_server(on)] == ["ok"] * 3
-    assert settings.judge_autovacuum(a_table(autovacuum=False), "public").status == "problem"
+    assert settings.judge_autovacuum(a_table(autovacuum=False), "public").sql.startswith("ALTER TABLE")
+    assert settings.judge_autovacuum(a_table(launcher=False), "public").sql.startswith("ALTER SYSTEM")
     large = a_table(live=1e6)
     assert settings.judge_autovacuum(large, "public").status == "note"
     assert settings.judge_fillfactor(large, "public").status == "note"
@@ -345,8 +490,15 @@ def test_leader_stuck_jobs_and_late_maintenance_are_judged() -> None:
         "warning",
         "note",
     ]
-    assert river.judge_stuck({"client_gone": 3, "too_long": 0}).evidence == ("client gone: 3",)
-    assert river.judge_stuck({"client_gone": 0}).status == "ok"
+    assert river.judge_stuck({"client_gone": 3, "too_long": 0}, completing=True).evidence == ("client gone: 3",)
+    assert river.judge_stuck({"client_gone": 0}, completing=False).status == "ok"
+
+
+def test_jobs_that_wait_for_their_completion_are_not_called_orphaned() -> None:
+    """A River that is alive, with 375 jobs whose client seems gone: what an outage looks like."""
+    finding = river.judge_stuck({"client_gone": 375}, completing=False)
+    assert (finding.status, finding.examined) == ("note", False)
+    assert "375" not in str(finding)
 
 
 def test_a_pooler_in_the_databases_place_is_known_by_its_words() -> None:
@@ -367,7 +519,7 @@ def test_queues_that_age_are_named_oldest_first_unless_they_are_paused() -> None
         JOBS.sample(1, "public", "b", "available"),
         PAUSED.sample(30, "public", "c"),
     ]
-    (found,) = [each for each in river.judge(Values(samples), "public") if each.check == "queue-age"]
+    (found,) = [each for each in river.judge(Values(samples), "public", completing=True) if each.check == "queue-age"]
     assert found.status == "warning"
     assert found.evidence == ("b: 15 min, 1 job available, 0 running", "a: 5.02 min, 5 jobs available, 2 running")
     fine = river.judge_age(Values([]), "public", {"a": 12.0})
@@ -377,24 +529,26 @@ def test_queues_that_age_are_named_oldest_first_unless_they_are_paused() -> None
 @pytest.mark.parametrize(
     ("pid", "application", "silent", "status", "words"),
     [
-        (None, "", None, "note", "no exporter speaks"),
-        (7, "river-exporter", 0.4, "ok", "river-exporter at 10.0.0.1, pid 7, speaks"),
-        (7, "river-exporter", None, "ok", "speaks"),  # without the right to see it
-        (7, "river-exporter", 61.0, "warning", "has not asked anything for 61 s"),
+        (None, "", None, "note", "no exporter is elected"),
+        (7, "river-exporter", 0.4, "ok", "river-exporter at 10.0.0.1, pid 7, is the elected exporter"),
+        (7, "river-exporter", None, "ok", "is the elected exporter"),  # without the right to see it
+        (7, "river-exporter", 61.0, "warning", "has not sent a query for 61 s"),
         (7, "psql", 0.4, "warning", "which is no exporter"),
     ],
 )
-def test_who_speaks_is_told(pid: int | None, application: str, silent: float | None, status: str, words: str) -> None:
-    """And how to end a session that holds the lock for nobody."""
-    speaker = configuration.Speaker("public", pid, application, "10.0.0.1", 120.0 if pid else None, silent)
-    found = configuration.judge_speaker(speaker)
+def test_the_elected_exporter_is_told(
+    pid: int | None, application: str, silent: float | None, status: str, words: str
+) -> None:
+    """And how to end another program's session that holds the lock; an exporter is restarted, not cut off."""
+    holder = configuration.LockHolder("public", pid, application, "10.0.0.1", 120.0 if pid else None, silent)
+    found = configuration.judge_elected(holder, ending(sessions(a_backend(7, application=application)), 7))
     assert (found.status, words in found.summary) == (status, True)
-    assert ("pg_terminate_backend(7)" in found.remedy) == (status == "warning")
+    assert ("pg_terminate_backend(7)" in found.sql) == (application == "psql")
 
 
 def test_what_is_not_known_of_river_is_left_out() -> None:
     """Nothing is made up from missing samples."""
-    assert [each.check for each in river.judge(Values([]), "public")] == ["paused-queues"]
+    assert [each.check for each in river.judge(Values([]), "public", completing=True)] == ["paused-queues"]
 
 
 def test_configuration_notes_what_is_not_seen_and_warns_of_what_cannot_warn() -> None:
@@ -565,7 +719,16 @@ def test_alerts_missing_or_broken_are_told() -> None:
 
 FINDINGS = [
     Finding("connection", "ok", "connected"),
-    Finding("locks", "problem", "a *bad* <lock>", ("pid 9",), "it waits", "SELECT pg_terminate_backend(9);", "public"),
+    Finding(
+        "locks",
+        "problem",
+        "a *bad* <lock>",
+        ("pid 9",),
+        "it waits",
+        "end it",
+        "public",
+        sql="SELECT pg_terminate_backend(9);",
+    ),
     Finding("pool-size", "warning", "small", (), "none left", "set it", "jobs"),
 ]
 
@@ -574,7 +737,7 @@ def test_text_report_has_the_worst_first_and_colour_only_when_asked() -> None:
     """The word stands beside the colour; several schemas are named."""
     text = report.as_text(FINDINGS, colour=False)
     assert text.splitlines()[0] == "problem  locks (public): a *bad* <lock>"
-    assert "do:  SELECT pg_terminate_backend(9);" in text
+    assert "         do:  end it\n              SELECT pg_terminate_backend(9);" in text
     assert text.splitlines()[-1] == "1 problem, 1 warning, 1 ok"
     assert "\x1b" not in text
     assert "\x1b[31mproblem" in report.as_text(FINDINGS, colour=True)
@@ -584,7 +747,7 @@ def test_json_report_has_every_field() -> None:
     """Programs read it."""
     document = json.loads(report.as_json(FINDINGS))
     assert document["status"] == "problem"
-    assert document["findings"][0]["remedy"] == "SELECT pg_terminate_backend(9);"
+    assert document["findings"][0]["sql"] == "SELECT pg_terminate_backend(9);"
     assert [each["check"] for each in document["findings"]] == ["locks", "pool-size", "connection"]
 
 

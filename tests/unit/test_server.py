@@ -12,6 +12,7 @@ import re
 import resource
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -591,9 +592,9 @@ class _Secured:
         authority.cert_pem.write_to_path(folder / "ca.crt")
         self.renew()
 
-    def renew(self) -> None:
+    def renew(self, key: trustme.KeyType = trustme.KeyType.ECDSA) -> None:
         """Replace the server's certificate and key."""
-        pair = self.authority.issue_cert("127.0.0.1")
+        pair = self.authority.issue_cert("127.0.0.1", key_type=key)
         pair.private_key_pem.write_to_path(self.folder / "server.key")
         (self.folder / "server.crt").write_bytes(b"".join(each.bytes() for each in pair.cert_chain_pems))
 
@@ -616,6 +617,18 @@ class _Secured:
         if identities:
             self.authority.issue_cert(*identities).configure_cert(context)
         return context
+
+
+def _s_client(running: Server, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    """What `openssl s_client` shows of a connection over which it gets these commands."""
+    return subprocess.run(
+        ["openssl", "s_client", "-connect", running.address, *arguments],
+        input=said,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
 
 
 @pytest.fixture
@@ -694,6 +707,33 @@ class TestProtection:
         with pytest.raises(OSError):  # noqa: PT011 - the alert, or the reset that follows it
             _ask(running, "/metrics", tls=context)
 
+    @pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
+    def test_openssl_gets_no_old_version(self, start: Start, secured: _Secured, version: str) -> None:
+        """The server answers with an alert, whatever suites are offered."""
+        ended = _s_client(start(secured.write()), version, "-cipher", "ALL:@SECLEVEL=0")
+        assert "alert protocol version" in ended.stderr
+        assert "Cipher is (NONE)" in ended.stdout
+
+    @pytest.mark.parametrize("key", [trustme.KeyType.ECDSA, trustme.KeyType.RSA])
+    def test_openssl_gets_no_weak_suite(self, start: Start, secured: _Secured, key: trustme.KeyType) -> None:
+        """Of all it knows only six, with forward secrecy and authenticated encryption; those of TLS 1.3 are good."""
+        secured.renew(key)
+        running = start(secured.write())
+        every, good = "ALL:COMPLEMENTOFALL", "!ECDHE+AESGCM:!ECDHE+CHACHA20"
+        taken = _s_client(running, "-tls1_2", "-cipher", f"{every}:@SECLEVEL=0")
+        assert re.search(r"Cipher is ECDHE-\S+-(GCM|CHACHA20)", taken.stdout), taken.stderr
+        refused = _s_client(running, "-tls1_2", "-cipher", f"{every}:{good}:@SECLEVEL=0")
+        assert "alert handshake failure" in refused.stderr
+        assert "Cipher is (NONE)" in refused.stdout
+
+    def test_renegotiation_is_refused(self, start: Start, secured: _Secured) -> None:
+        """A client could make the server repeat the costly half of a handshake over one connection."""
+        running = start(secured.write())
+        ended = _s_client(running, "-tls1_2", said="R\n")
+        assert "RENEGOTIATING" in ended.stderr
+        assert "no renegotiation" in ended.stderr
+        assert _ask(running, "/metrics", tls=secured.client()).status == 200
+
     def test_plain_http_on_the_tls_port_is_told_so(self, start: Start, secured: _Secured) -> None:
         """Instead of a connection that just ends."""
         assert b"this port speaks HTTPS only" in _raw(start(secured.write()), b"GET / HTTP/1.1\r\n\r\n")
@@ -704,8 +744,10 @@ class TestProtection:
         """It is done in the connection's own thread and ends at the deadline."""
         running = start(secured.write())
         with ExitStack() as stack:
-            for _ in range(100):
-                stack.enter_context(_socket(running)).sendall(b"\x16\x03\x01")
+            for number in range(100):
+                half_open = stack.enter_context(_socket(running))
+                if number % 2:
+                    half_open.sendall(b"\x16\x03\x01")
             began = time.monotonic()
             assert _ask(running, "/metrics", tls=secured.client()).status == 200
             assert time.monotonic() - began < 2

@@ -119,6 +119,10 @@ def _bad_tls(line: str, message: str) -> tuple[str, str]:
         _bad_tls("min_version: TLS10", "min_version: TLS10 is broken and not served; use TLS12 or TLS13"),
         _bad_tls("min_version: TLS13\n  max_version: TLS12", "min_version: TLS13 is above max_version TLS12"),
         _bad_tls("cipher_suites: [TLS_ECDHE_RSA]", "cipher_suites: 'TLS_ECDHE_RSA' is unknown; did you mean TLS_"),
+        _bad_tls(
+            "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]",
+            "cipher_suites: TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA is weak and not served; leave it out",
+        ),
         _bad_tls("cipher_suites: [TLS_AES_128_GCM_SHA256]", "cipher_suites: no suite of TLS 1.2 is among them"),
         _bad_tls("cipher_suites: TLS_AES_128_GCM_SHA256", "cipher_suites: expected `array`, got `str`"),
         _bad_tls("curve_preferences: [P256]", "curve_preferences: 'P256' is unknown; did you mean CurveP256?"),
