@@ -44,7 +44,8 @@ def values_schema() -> str:
     del own["Web"]["properties"]["listen_address"]  # that is `port`, which the container's port must be as well
     for definition in own.values():
         _forget_defaults(definition)
-    made["$defs"] |= own | {"alerts": _alerts(made["$defs"].pop("alert"))}
+    alerts, console = _alerts(made["$defs"].pop("alert")), _console(made["$defs"]["address"])
+    made["$defs"] |= own | {"alerts": alerts, "console": console}
     return json.dumps(made, indent=2) + "\n"
 
 
@@ -53,6 +54,14 @@ def _forget_defaults(definition: Any) -> None:
     for each in definition["properties"].values():
         each.pop("default", None)
     definition.pop("required", None)
+
+
+def _console(address: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of PgBouncer's console: an address with another name for its login, the old one still taken."""
+    made = copy.deepcopy(address)
+    login = made["properties"]["user"]
+    made["properties"] |= {"consoleUser": login, "user": login | {"deprecated": True}}
+    return made
 
 
 def _alerts(one: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +128,7 @@ def descriptions(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _type(value: Any) -> str:
-    names: dict[type, str] = {bool: "bool", int: "int", str: "string", list: "list", dict: "object"}
+    names: dict[type, str] = {type(None): "int", bool: "bool", int: "int", str: "string", list: "list", dict: "object"}
     return names[type(value)]
 
 

@@ -129,6 +129,8 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     There(r"kubectl create secret generic .*", (GUIDE,), ("create secret generic", "url=")),
     There(r"helm test( river-exporter)?", (GUIDE, CLUSTER), ("test",)),
     There(r"helm install", (GUIDE, CLUSTER), ("install",)),
+    There(r"helm upgrade river-exporter \./helm/river-exporter --reset-then-reuse-values", (CLUSTER,), ("upgrade",)),
+    There(r"helm uninstall river-exporter", (CLUSTER,), ("uninstall",)),
     There(r"kubectl apply -k", (GUIDE,), ("apply -k",)),
     Nowhere(r"make test-(k8s|api-server)|.*tests/k8s/cluster up; .*", "runs a Kubernetes for half an hour, as root"),
     Nowhere(r"go mod tidy", "asks what is newest today"),

@@ -8,20 +8,20 @@ import pytest
 import yaml
 
 from tests.k8s import helm
-from tests.k8s.golden import documents, golden
+from tests.k8s.golden import documents, golden, reviewed
 from tests.k8s.image_tools import ROOT
 from tests.k8s.kubernetes import Cluster, KubectlFailed
 from tests.k8s.manifests import FOLDER
 
 pytestmark = pytest.mark.timeout(1200)
 
-VALUES = sorted(helm.VALUES.glob("*.yaml"))
+VALUES = helm.VALUE_FILES
 
 
 @pytest.fixture(scope="module", autouse=True)
 def namespaces(cluster: Cluster) -> None:
     """Make the namespaces that the value files name."""
-    for name in ("apps", "grafana"):
+    for name in ("apps", "grafana", "jobs", "monitoring"):
         cluster.namespace(name)
 
 
@@ -46,7 +46,7 @@ def test_the_server_takes_what_value_files_render(cluster: Cluster, values: Path
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_helm_4_renders_the_same(values: Path) -> None:
     """Both majors of Helm give the golden output, and neither linter has anything to say."""
-    assert golden(values, helm.helm_4()) == (helm.GOLDEN / values.name).read_text()
+    assert golden(values, helm.helm_4()) == reviewed(values).read_text()
     helm.helm(helm.helm_4(), "lint", "--strict", helm.CHART, "--values", values)
 
 

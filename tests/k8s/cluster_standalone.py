@@ -87,7 +87,7 @@ def test_install_upgrade_test_and_uninstall(any_helm: Release, cluster: Cluster,
     )
     assert re.search(r"^ok +connection: ", report, re.MULTILINE)  # as the runbooks have it: it knows where to look
 
-    any_helm.upgrade(alone(replicas=2, serviceMonitor={"enabled": True}), current)
+    any_helm.upgrade(alone(replicaCount=2, serviceMonitor={"enabled": True}), current)
     cluster.wait_ready(place.namespace, ALONE, 2)
     any_helm.run("test", "--timeout", "120s")
     any_helm.run("uninstall", "--wait")
@@ -104,7 +104,7 @@ def inventory(cluster: Cluster, place: Place) -> set[str]:
 
 def test_three_are_found_by_their_service(release: Release, cluster: Cluster, place: Place, tmp_path: Path) -> None:
     """A ServiceMonitor's Prometheus finds all replicas; River's jobs are told once."""
-    release.install(alone(replicas=3, serviceMonitor={"enabled": True, "interval": "2s", "scrapeTimeout": "2s"}))
+    release.install(alone(replicaCount=3, serviceMonitor={"enabled": True, "interval": "2s", "scrapeTimeout": "2s"}))
     cluster.wait_ready(place.namespace, ALONE, 3)
     (monitor,) = cluster.get("servicemonitors", "-n", place.namespace)["items"]
     kubeconfig = tmp_path / "kubeconfig"

@@ -51,6 +51,11 @@ def _tiers(rule: dict[str, Any]) -> str:
     return f"{rule['alert']} {labels} for {rule['for']} kept {kept}"
 
 
+def reviewed(values: Path) -> Path:
+    """Return the golden file of a value file: of the same name, of an example by its folder's."""
+    return helm.GOLDEN / (f"{values.parent.name}.yaml" if values == helm.STACK else values.name)
+
+
 def golden(values: Path, program: Path) -> str:
     """Render one value file into the text that is reviewed."""
     lines = [f"# helm template monitor helm/river-exporter --namespace apps --values {values.name}"]
@@ -62,11 +67,11 @@ def golden(values: Path, program: Path) -> str:
 def main() -> None:
     """Write the golden file of each value file, and remove those without one."""
     helm.GOLDEN.mkdir(exist_ok=True)
-    for file in helm.GOLDEN.glob("*.yaml"):
-        if not (helm.VALUES / file.name).exists():
-            file.unlink()
-    for values in sorted(helm.VALUES.glob("*.yaml")):
-        (helm.GOLDEN / values.name).write_text(golden(values, helm.helm_3()))
+    made = {reviewed(values): values for values in helm.VALUE_FILES}
+    for file in set(helm.GOLDEN.glob("*.yaml")) - set(made):
+        file.unlink()
+    for file, values in made.items():
+        file.write_text(golden(values, helm.helm_3()))
 
 
 if __name__ == "__main__":

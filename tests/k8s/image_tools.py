@@ -155,11 +155,14 @@ def archive(image: str, into: Path) -> Path:
 
 
 def worker_image(image: str, program: Path, into: Path) -> Path:
-    """Write an image of the static River worker, with its metrics at :9090, to a docker-archive and return the file."""
+    """Write an image of the static River worker, with its metrics at :9090, to a docker-archive and return the file.
+
+    Its user is a number, so that a pod may demand `runAsNonRoot` and leave the user to the image.
+    """
     container = buildah_run(["from", "scratch"], image).strip()
     buildah_run(["add", "--quiet", container, program, "/river_worker"], image)
     entrypoint = json.dumps(["/river_worker", "--metrics-address=:9090"])
-    buildah_run(["config", "--entrypoint", entrypoint, "--port", "9090", container], image)
+    buildah_run(["config", "--entrypoint", entrypoint, "--port", "9090", "--user", "65532:65532", container], image)
     buildah_run(["commit", "--quiet", "--rm", container, image], image)
     return archive(image, into)
 

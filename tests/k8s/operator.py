@@ -35,6 +35,8 @@ def scrape_job(monitor: dict[str, Any], kubeconfig: Path) -> dict[str, Any]:
         {"target_label": "job", "replacement": f"{namespace}/{name}"},
         {"target_label": "endpoint", "replacement": endpoint["port"]},
     ]
+    selected = spec.get("namespaceSelector", {})
+    names = [] if selected.get("any") else selected.get("matchNames", [namespace])
     return {
         "job_name": f"{monitor['kind']}/{namespace}/{name}",
         "scrape_interval": endpoint["interval"],
@@ -45,7 +47,7 @@ def scrape_job(monitor: dict[str, Any], kubeconfig: Path) -> dict[str, Any]:
             {
                 "role": "pod" if pods else "endpointslice",
                 "kubeconfig_file": str(kubeconfig),
-                "namespaces": {"names": [namespace]},
+                "namespaces": {"names": names},
             }
         ],
         "relabel_configs": relabelings,

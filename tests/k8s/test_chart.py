@@ -10,15 +10,16 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from config.source.render import GRAFANA
 from exporter import __version__
 from exporter.config import Config, load
 from tests.k8s import helm
-from tests.k8s.golden import documents, golden
+from tests.k8s.golden import documents, golden, reviewed
 from tests.k8s.image_tools import ROOT
 from tests.testbed.cache import run
 from tests.testbed.prometheus import promtool
 
-VALUES = sorted(helm.VALUES.glob("*.yaml"))
+VALUES = helm.VALUE_FILES
 
 WRONG = {
     # what is set, and what the message must name
@@ -26,7 +27,7 @@ WRONG = {
     "nonsense=1": "nonsense",
     "port=70000": "port",
     "port=http": "port",
-    "replicas=-1": "replicas",
+    "replicaCount=-1": "replicaCount",
     "image.pullPolicy=Sometimes": "image.pullPolicy",
     "image.digest=sha256:1": "image.digest",
     "config.river.timeout=7": "config.river.timeout",
@@ -62,7 +63,7 @@ CONFLICTING = {
     "config.database.url=postgres://u:secret@h/d": "holds a password",
     "mode=sidecar,networkPolicy.enabled=true": "cut off River",
     "mode=sidecar,serviceMonitor.enabled=true": "service.selector",
-    "podDisruptionBudget.enabled=true": "replicas",
+    "podDisruptionBudget.enabled=true": "replicaCount",
 }
 
 
@@ -75,8 +76,9 @@ def test_there_are_enough_cases() -> None:
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_value_files_render_as_reviewed(values: Path) -> None:
     """Whoever changes the output sees it in the diff of the golden files."""
-    expected = helm.GOLDEN / values.name
-    assert golden(values, helm.helm_3()) == expected.read_text(), "run: python -m tests.k8s.golden, and read the diff"
+    assert golden(values, helm.helm_3()) == reviewed(values).read_text(), (
+        "run: python -m tests.k8s.golden, and read the diff"
+    )
 
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
@@ -162,7 +164,8 @@ def test_every_value_is_in_the_schema_and_the_readme() -> None:
     values = yaml.safe_load((helm.CHART / "values.yaml").read_text())
     readme = (helm.CHART / "README.md").read_text()
     sections = {name for name, value in values.items() if isinstance(value, dict)}
-    assert set(schema["properties"]) - {"global", "enabled"} == set(values)
+    old = {name for name, definition in schema["properties"].items() if definition.get("deprecated")}
+    assert set(schema["properties"]) - old - {"enabled"} == set(values)
     for name in sections:
         definition = schema["properties"][name]
         if "$ref" in definition:
@@ -184,7 +187,8 @@ def rendered(kind: str, *values: str) -> list[dict[str, Any]]:
 
 def test_the_rules_of_the_chart_pass_the_alerts_own_tests(tmp_path: Path) -> None:
     """With nothing changed the PrometheusRule has the rules of config/alerts.yaml, and promtool's cases pass on it."""
-    text = helm.template(helm.helm_3(), (), "--set", "prometheusRule.enabled=true")
+    options = f"prometheusRule.enabled=true,prometheusRule.grafana={GRAFANA}"
+    text = helm.template(helm.helm_3(), (), "--set", options)
     (rule,) = [each for _, each in documents(text) if each["kind"] == "PrometheusRule"]
     assert rule["spec"] == yaml.safe_load((ROOT / "config" / "alerts.yaml").read_text())
     (tmp_path / "alerts.yaml").write_text(yaml.safe_dump(rule["spec"], sort_keys=False))
@@ -231,7 +235,8 @@ def test_no_secret_reaches_a_command_line_or_a_config_map() -> None:
         for _, each in documents(helm.template(helm.helm_3(), [values])):
             if each["kind"] not in ("Deployment", "Job"):
                 continue
-            (container,) = each["spec"]["template"]["spec"]["containers"]
+            container = each["spec"]["template"]["spec"]["containers"][0]
+            assert container["name"] in ("river-exporter", "doctor")
             assert not [argument for argument in container["args"] if "://" in argument]
             assert not [mount for mount in container["volumeMounts"] if "subPath" in mount]
 

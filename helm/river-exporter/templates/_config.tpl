@@ -53,7 +53,8 @@ url_file: {{ .urlFile }}
 {{- range $name, $value := .parameters }}
 {{- $parameters = append $parameters (printf "%s=%s" $name (include "river-exporter.escape" (toString $value))) }}
 {{- end }}
-url: {{ printf "postgresql://%s@%s:%v/%s" (include "river-exporter.escape" .user) .host .port (include "river-exporter.escape" .name) }}
+{{- $user := .user | default .consoleUser }}
+url: {{ printf "postgresql://%s@%s:%v/%s" (include "river-exporter.escape" $user) .host .port (include "river-exporter.escape" .name) }}
 {{- with $parameters }}?{{ join "&" . }}{{ end }}
 {{- end }}
 {{- if .passwordSecret.name }}

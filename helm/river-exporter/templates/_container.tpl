@@ -165,14 +165,14 @@ startupProbe:
   {{- else }}
   {{- include "river-exporter.get" (dict "context" . "path" "/-/healthy") | nindent 2 }}
   {{- end }}
-  periodSeconds: 1
-  timeoutSeconds: 5
-  failureThreshold: {{ ternary 600 60 .Values.sidecar.gate }}
+  {{- $startup := .Values.startupProbe }}
+  {{- if .Values.sidecar.gate }}
+  {{- $startup = merge (dict "failureThreshold" (max 600 $startup.failureThreshold)) $startup }}
+  {{- end }}
+  {{- toYaml $startup | nindent 2 }}
 livenessProbe:
   {{- include "river-exporter.get" (dict "context" . "path" "/-/healthy") | nindent 2 }}
-  periodSeconds: 10
-  timeoutSeconds: 5
-  failureThreshold: 3
+  {{- toYaml .Values.livenessProbe | nindent 2 }}
 {{- end }}
 
 {{- define "river-exporter.tls" -}}

@@ -17,7 +17,8 @@
 {{- if and $kept (ne (get $change "enabled" | toString) "false") }}
 {{- if $rule.alert }}
 {{- $_ := set $rule "labels" (merge (deepCopy ($change.labels | default dict)) (deepCopy $values.alertLabels) $rule.labels) }}
-{{- $_ := set $rule "annotations" (merge (deepCopy ($change.annotations | default dict)) $rule.annotations) }}
+{{- $links := $values.grafana | ne "" | ternary $rule.annotations (omit $rule.annotations "dashboard_url") }}
+{{- $_ := set $rule "annotations" (merge (deepCopy ($change.annotations | default dict)) $links) }}
 {{- with $change.for }}{{- $_ := set $rule "for" . }}{{- end }}
 {{- with $change.keepFiringFor }}{{- $_ := set $rule "keep_firing_for" . }}{{- end }}
 {{- end }}
