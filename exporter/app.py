@@ -21,7 +21,6 @@ from exporter.config import Config, load
 from exporter.errors import ConfigError
 from exporter.http.routes import Routes
 from exporter.http.server import Server
-from exporter.logs.log import kv
 from exporter.metrics.metric import Sample, counter, gauge
 from exporter.metrics.registry import expose
 from exporter.metrics.snapshot import Snapshot
@@ -130,7 +129,7 @@ class App:
                 database, river, pgbouncer = addresses(config, self._environment)
             except ConfigError as error:
                 self._reloaded = (False, self._reloaded[1])
-                kv(log, logging.ERROR, "configuration not reloaded", error=str(error))
+                log.error("configuration not reloaded", extra={"error": str(error)})
                 raise
             context = self.context
             if (config.web, config.log) != (context.config.web, context.config.log):

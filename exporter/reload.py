@@ -18,7 +18,6 @@ from exporter.config import Web
 from exporter.errors import ConfigError
 from exporter.http.routes import Routes
 from exporter.http.server import Server
-from exporter.logs.log import kv
 from exporter.metrics.metric import Sample
 from exporter.metrics.registry import expose
 from exporter.metrics.snapshot import Snapshot
@@ -99,7 +98,7 @@ def wait_out(make: Callable[[], T], flags: Mapping[str, Any], ended: Ending) -> 
         return make()
     except ConfigError as error:
         reason = str(error)
-    kv(log, logging.ERROR, "waiting for a right configuration", error=reason)
+    log.error("waiting for a right configuration", extra={"error": reason})
     routes = Routes(
         metrics=expose(Snapshot(time.monotonic), _samples),
         telemetry_path="/metrics",
@@ -117,7 +116,7 @@ def wait_out(make: Callable[[], T], flags: Mapping[str, Any], ended: Ending) -> 
             except ConfigError as error:
                 if str(error) != reason:
                     reason = str(error)
-                    kv(log, logging.ERROR, "still waiting for a right configuration", error=reason)
+                    log.error("still waiting for a right configuration", extra={"error": reason})
     finally:
         server.stop(timeout=2)
     return None

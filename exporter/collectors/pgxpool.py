@@ -145,10 +145,13 @@ class PgxpoolCollector(Collector):
         before = each.counted
         tracked = each.observe(self.context.clock(), found, float(config.timeout), picked=bool(config.pool.labels))
         if len(found) > 1 and tracked is not before and tracked.now:
-            self._choices.kv(
-                log, logging.INFO, "several pools on the page", key=each.page.url, url=address, pools=len(found),
-                counted=_named(tracked.now.labels), remedy="river.pool.labels picks River's",
-            )  # fmt: skip
+            fields = {
+                "url": address,
+                "pools": len(found),
+                "counted": _named(tracked.now.labels),
+                "remedy": "river.pool.labels picks River's",
+            }
+            self._choices.log(log, logging.INFO, "several pools on the page", key=each.page.url, extra=fields)
         self._count(tracked)
         return tracked
 
@@ -172,7 +175,7 @@ class PgxpoolCollector(Collector):
             self.context.schema_state(schema).time_out("pool", ended, tracked.at)
 
     def _drop(self, each: _Endpoint, reason: str) -> None:
-        self._failures.kv(log, logging.WARNING, "no pool statistics", key=each.page.url, error=reason)
+        self._failures.log(log, logging.WARNING, "no pool statistics", key=each.page.url, extra={"error": reason})
 
     def _samples(self, read: list[TrackedPool]) -> Iterator[Sample]:
         """The pools that count, one of each endpoint, added up by source: those with a limit where there are any."""

@@ -15,7 +15,7 @@ from exporter.collectors.base import Collector
 from exporter.collectors.context import Context
 from exporter.collectors.pools.metrics import ACQUIRE as POOL_ACQUIRE
 from exporter.errors import ConfigError
-from exporter.logs.log import RepeatLimit, kv
+from exporter.logs.log import RepeatLimit
 from exporter.metrics.metric import Counter, Histogram, Sample, Summary, counter, gauge, histogram
 from exporter.postgres.probe import Probe, transport_seconds
 from exporter.postgres.sessions import REASONS, Unreachable
@@ -87,8 +87,8 @@ class ProbeCollector(Collector):
             self._ask(started)
         except Unreachable as error:
             self._failed.add(1, error.reason)
-            if self._said.take(error.reason) is not None:
-                kv(log, logging.WARNING, "no answer through River's address", reason=error.reason, error=str(error))
+            fields = {"reason": error.reason, "error": str(error)}
+            self._said.log(log, logging.WARNING, "no answer through River's address", key=error.reason, extra=fields)
         for each in (self._connect, self._roundtrip, self._acquire, self._pool):
             yield from each.samples()
         yield from self._failed.samples()

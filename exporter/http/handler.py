@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 from exporter.http.routes import Response, Router, plain
 from exporter.http.users import Users, Verdict, basic_credentials
 from exporter.http.webconfig import WebConfig, WebConfigFile
-from exporter.logs import log
+from exporter.logs.log import RepeatLimit
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 # A client that speaks no TLS, or trusts another authority, tries again at each scrape.
-_handshake_failures = log.RepeatLimit(300)
+_handshake_failures = RepeatLimit(300)
 
 # For the handshake, one request's head and the check of its password together; again for sending the response.
 REQUEST_SECONDS = 10.0
@@ -191,9 +191,8 @@ class Handler(BaseHTTPRequestHandler):
             tls.do_handshake()
         except ssl.SSLError as error:
             reason = error.reason or "broken off"
-            _handshake_failures.kv(
-                _log, logging.INFO, "TLS handshake failed", key=reason, peer=client.peer, reason=reason
-            )
+            fields = {"peer": client.peer, "reason": reason}
+            _handshake_failures.log(log, logging.INFO, "TLS handshake failed", key=reason, extra=fields)
             return False
         self._certificate = tls.getpeercert()
         return True
@@ -215,17 +214,15 @@ class Handler(BaseHTTPRequestHandler):
         if has_body or config.tls is not self._tls or self.server.stopping.is_set():
             self.close_connection = True
         self._send(response, config)
-        log.kv(
-            _log,
-            logging.DEBUG,
-            "request",
-            peer=self.request.peer,
-            method=self.command,
-            path=path,
-            status=response.status.value,
-            bytes=len(response.body),
-            took_seconds=time.monotonic() - began,
-        )
+        fields = {
+            "peer": self.request.peer,
+            "method": self.command,
+            "path": path,
+            "status": response.status.value,
+            "bytes": len(response.body),
+            "took_seconds": time.monotonic() - began,
+        }
+        log.debug("request", extra=fields)
         if has_body:
             self._linger()
 

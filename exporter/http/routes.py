@@ -14,10 +14,10 @@ from types import MappingProxyType
 from prometheus_client.exposition import gzip_accepted
 from prometheus_client.registry import CollectorRegistry
 
-from exporter.logs import log
+from exporter.logs.masking import mask
 from exporter.metrics.exposition import Exposition
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 HEALTHY, READY, RELOAD, STATUS_DATA, STATUS_PAGE = "/-/healthy", "/-/ready", "/-/reload", "/status.json", "/"
 # Served without credentials: a kubelet's probe has none to give.
@@ -110,8 +110,8 @@ class Router:
             return plain(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD", Allow="GET, HEAD")
         try:
             return _compressed(page(headers, stranger), headers.get("accept-encoding", ""))
-        except Exception as error:  # whatever a page's fault is, the server goes on
-            log.kv(_log, logging.ERROR, "cannot make a page", path=path, exc_info=error)
+        except Exception:  # whatever a page's fault is, the server goes on
+            log.exception("cannot make a page", extra={"path": path})
             return plain(HTTPStatus.INTERNAL_SERVER_ERROR, "this page failed; the log has the reason")
 
     def _metrics(self, headers: Mapping[str, str], _stranger: bool) -> Response:
@@ -141,8 +141,8 @@ class Router:
         try:
             self._routes.reload()
         except Exception as error:  # the old configuration stays, and the caller learns why
-            log.kv(_log, logging.ERROR, "cannot reload", exc_info=error)
-            return plain(HTTPStatus.INTERNAL_SERVER_ERROR, log.mask(f"not reloaded: {error}"))
+            log.exception("cannot reload")
+            return plain(HTTPStatus.INTERNAL_SERVER_ERROR, mask(f"not reloaded: {error}"))
         return plain(HTTPStatus.OK, "reloaded")
 
 

@@ -21,9 +21,9 @@ from exporter.http.handler import Client, Handler, Phase, Site
 from exporter.http.routes import Router, Routes
 from exporter.http.users import Users
 from exporter.http.webconfig import WebConfigFile
-from exporter.logs import log
+from exporter.logs.log import RepeatLimit
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 # Two Prometheus servers, the kubelet's probes and a few people need under ten; a thread costs about 60 kB.
 MAX_CONNECTIONS = 32
@@ -67,7 +67,7 @@ class Server(socketserver.TCPServer):
         self._changed = threading.Condition()
         self._open: set[Client] = set()
         self._threads = 0
-        self._failures = log.RepeatLimit(60)
+        self._failures = RepeatLimit(60)
 
     def start(self) -> None:
         """Listen and serve in the background.
@@ -80,11 +80,11 @@ class Server(socketserver.TCPServer):
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         config = self._site.web_config.current()
         tls, users = config.tls is not None, len(config.users)
-        log.kv(_log, logging.INFO, "listening", address=self.address, tls=tls, users=users)
+        log.info("listening", extra={"address": self.address, "tls": tls, "users": users})
         if users and not tls:
-            log.kv(_log, logging.WARNING, "passwords travel unencrypted; set tls_server_config")
+            log.warning("passwords travel unencrypted; set tls_server_config")
         if config.http2:
-            log.kv(_log, logging.INFO, "HTTP/2 is not served, clients get HTTP/1.1", key="http_server_config.http2")
+            log.info("HTTP/2 is not served, clients get HTTP/1.1", extra={"key": "http_server_config.http2"})
         self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,), name="http", daemon=True)
         self._thread.start()
 
@@ -156,15 +156,15 @@ class Server(socketserver.TCPServer):
             closed = min(waiting, key=order)
             self._open.discard(closed)
             closed.abort()
-            self._failures.kv(_log, logging.WARNING, "too many connections, closing the one that waited longest")
+            self._failures.log(log, logging.WARNING, "too many connections, closing the one that waited longest")
 
     def _run(self, client: Client) -> None:
         try:
             Handler(client, client.peer, self._site)  # type: ignore[arg-type]  # typeshed knows sockets
         except OSError as error:
-            log.kv(_log, logging.DEBUG, "connection ended", peer=client.peer, reason=error)
-        except Exception as error:  # one client's request must not end the server's log with a traceback
-            log.kv(_log, logging.ERROR, "connection failed", peer=client.peer, exc_info=error)
+            log.debug("connection ended", extra={"peer": client.peer, "reason": error})
+        except Exception:  # one client's request must not end the server's log with a traceback
+            log.exception("connection failed", extra={"peer": client.peer})
         finally:
             self._forget(client)
 
@@ -178,7 +178,7 @@ class Server(socketserver.TCPServer):
     def _pause(self, what: str, error: Exception) -> None:
         with self._changed:
             self._make_room()
-        self._failures.kv(_log, logging.WARNING, what, err=error)
+        self._failures.log(log, logging.WARNING, what, extra={"error": error})
         self._site.stopping.wait(_PAUSE_SECONDS)
 
 

@@ -25,9 +25,8 @@ import msgspec
 from exporter.config.yamlfile import YamlFile
 from exporter.errors import ConfigError
 from exporter.http.tls import Tls, TlsError, TlsSettings, server_tls
-from exporter.logs import log
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -130,16 +129,15 @@ class WebConfigFile:
             _keep_protection(path, self._current, new)
         except ConfigError as error:
             if str(error) != self._error:
-                log.kv(_log, logging.ERROR, "web configuration not reloaded, the old one stays", err=str(error))
+                log.error("web configuration not reloaded, the old one stays", extra={"error": str(error)})
             self._error, self._retry_at = str(error), time.monotonic() + _RETRY_SECONDS
             return
         self._error = ""
         if new.files != self._current.files:
             self._seen = _signature(path, new.files)
         self._current = new
-        log.kv(
-            _log, logging.INFO, "web configuration reloaded", file=path, tls=new.tls is not None, users=len(new.users)
-        )
+        fields = {"file": path, "tls": new.tls is not None, "users": len(new.users)}
+        log.info("web configuration reloaded", extra=fields)
 
 
 _Signature = tuple[tuple[int, int, int] | None, ...]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import threading
 import time
@@ -16,13 +17,10 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
-from pathlib import PurePath
 from types import TracebackType
 
 from exporter.errors import ConfigError
-from exporter.logs.masking import mask, register_secret
-
-__all__ = ["FORMATS", "LEVELS", "RepeatLimit", "catch_unhandled", "configure", "kv", "mask", "register_secret"]
+from exporter.logs.masking import mask
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -66,25 +64,14 @@ def catch_unhandled() -> None:
     def main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             return
-        kv(logger, logging.ERROR, "unhandled error", exc_info=error.with_traceback(trace))
+        logger.error("unhandled error", exc_info=error.with_traceback(trace))
 
     def thread(given: threading.ExceptHookArgs) -> None:
         name = given.thread.name if given.thread else ""
-        kv(logger, logging.ERROR, "unhandled error in a thread", exc_info=given.exc_value, thread=name)
+        logger.error("unhandled error in a thread", exc_info=given.exc_value, extra={"thread_name": name})
 
     sys.excepthook = main
     threading.excepthook = thread
-
-
-def kv(
-    logger: logging.Logger, level: int, msg: str, /, *, exc_info: BaseException | None = None, **fields: object
-) -> None:
-    """Log `msg` with fields: `kv(logger, logging.WARNING, "cannot connect", host=host, wait_seconds=2.5)`.
-
-    Durations carry `_seconds` in their names. Fields of any type are accepted; None is written as null.
-    """
-    if logger.isEnabledFor(level):
-        logger.log(level, msg, extra={"fields": fields}, exc_info=exc_info, stacklevel=2)
 
 
 class RepeatLimit:
@@ -101,7 +88,21 @@ class RepeatLimit:
         self._lock = threading.Lock()
         self._keys: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
 
-    def take(self, key: Hashable) -> int | None:
+    def log(
+        self, logger: logging.Logger, level: int, msg: str, *, key: Hashable = None, extra: _Fields | None = None
+    ) -> None:
+        """Log once per period and key (the message itself unless given), then with the number `left_out` since."""
+        left_out = self._due(msg if key is None else key)
+        if left_out is not None:
+            counted = {"left_out": left_out} if left_out else {}
+            logger.log(level, msg, extra={**(extra or {}), **counted})
+
+    def forget(self, key: Hashable) -> None:
+        """What the key is about has ended: its next line is logged at once."""
+        with self._lock:
+            self._keys.pop(key, None)
+
+    def _due(self, key: Hashable) -> int | None:
         """None when a line of this key must be left out, else the number left out since the last one."""
         now = self._clock()
         with self._lock:
@@ -113,28 +114,6 @@ class RepeatLimit:
             while len(self._keys) > self._max_keys:
                 self._keys.popitem(last=False)
             return left_out
-
-    def forget(self, key: Hashable) -> None:
-        """What the key is about has ended: its next line is logged at once."""
-        with self._lock:
-            self._keys.pop(key, None)
-
-    def kv(
-        self,
-        logger: logging.Logger,
-        level: int,
-        msg: str,
-        /,
-        *,
-        key: Hashable = None,
-        exc_info: BaseException | None = None,
-        **fields: object,
-    ) -> None:
-        """As the module's `kv`, once per `seconds` and key (the message itself unless given), with `left_out`."""
-        left_out = self.take(msg if key is None else key)
-        if left_out is not None:
-            counted = {"left_out": left_out} if left_out else {}
-            kv(logger, level, msg, exc_info=exc_info, **fields, **counted)
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -159,14 +138,13 @@ class _Formatter(logging.Formatter):
             "component": record.name.removeprefix("exporter.") or "exporter",
             "msg": _clean(_message(record)),
         }
-        own = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        grouped = own.pop("fields", {})
-        for name, value in {**own, **(grouped if isinstance(grouped, Mapping) else {"fields": grouped})}.items():
-            key = _key(str(name))
-            fields[f"{key}_" if key in fields else key] = _clean(value)
+        for name, value in vars(record).items():
+            if name not in _STANDARD:
+                key = _key(name)
+                fields[f"{key}_" if key in fields else key] = _clean(value)
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            fields.setdefault("err", _clean(_describe(error)))
+            fields.setdefault("error", _clean(_describe(error)))
             if self._tracebacks:
                 fields["traceback"] = _clean("".join(traceback.format_exception(error)))
         return self._line(fields)
@@ -191,36 +169,14 @@ def _key(name: str) -> str:
 
 
 def _clean(value: object) -> object:
-    """A value that JSON knows, its texts masked and cut."""
-    if value is None or isinstance(value, bool | int):
+    """A value that JSON knows: a number, or text that is masked and cut."""
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
-    if isinstance(value, Mapping):
-        return {_text(name): _clean(each) for name, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_clean(each) for each in value]
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        text = value.isoformat()
-    elif isinstance(value, BaseException):
-        text = _describe(value)
-    elif isinstance(value, str | PurePath):
-        text = str(value)
-    else:
-        text = _shown(value)
-    text = mask(text)
-    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
-
-
-def _shown(value: object) -> str:
     try:
-        return str(value)
+        text = mask(_describe(value) if isinstance(value, BaseException) else str(value))
     except Exception:  # any class may be logged, and its own fault must not lose the line
-        return f"<{type(value).__name__}>"
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
 
 
 def _json(fields: _Fields) -> str:

@@ -68,7 +68,7 @@ def test_a_bad_page_drops_out(database: Database, bad: str, caplog: pytest.LogCa
             exporter.run("pgxpool")
         assert time.monotonic() - began < DEADLINE + 1
         (said,) = [record for record in caplog.records if record.getMessage() == "no pool statistics"]
-        assert said.__dict__["fields"]["error"].startswith(f"{bad}: ")
+        assert said.__dict__["error"].startswith(f"{bad}: ")
         found = sources(exporter)
     assert found.get("pool") != "pgxpool"
     assert found["lock"] == found["execution"] == found["storage"] == "sessions"
