@@ -137,7 +137,7 @@ def test_the_worst_of_two_pools_counts(endpoint: Endpoint, caplog: pytest.LogCap
     assert found[CONNECTIONS]["pgxpool", "acquired"] == found[MAX]["pgxpool",] == 10
     assert endpoint.wait() == Wait("pgxpool", 0.0, 12.0, endpoint.now)
     (chosen,) = [record for record in caplog.records if record.getMessage() == "several pools on the page"]
-    assert chosen.__dict__["fields"]["counted"] == "db_name=app"
+    assert chosen.__dict__["counted"] == "db_name=app"
 
 
 def test_labels_pick_rivers_pool(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -152,7 +152,7 @@ def test_labels_pick_rivers_pool(serve: Serve, caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.WARNING, logger="exporter"), pytest.raises(PageError):
         endpoint.read(pgxpool(3, name="other"))
     (record,) = [record for record in caplog.records if record.getMessage() == "no pool statistics"]
-    assert "no pool statistics with db_name=app" in record.__dict__["fields"]["error"]
+    assert "no pool statistics with db_name=app" in record.__dict__["error"]
 
 
 def test_a_full_pool_of_another_part_that_acquires_nothing_waits_for_nothing(endpoint: Endpoint) -> None:
