@@ -2,10 +2,13 @@
 
 Facts (PgBouncer manual, "Admin console"): pools are per database and user; the console takes the simple protocol only,
 and its session is one of PgBouncer, not of PostgreSQL. `maxwait` is the age of the oldest client that waits now.
+After a restart there is no pool until its user connects, and a paused pool has no server connections: neither is a pool
+with nothing in use.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,8 +19,11 @@ from exporter.budget import Wait
 from exporter.collectors.base import Collector
 from exporter.collectors.context import Context
 from exporter.collectors.pools import metrics as pool
+from exporter.logs.log import RepeatLimit
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Connection, Unreachable, one_line, reason_of
+
+log = logging.getLogger("exporter.pgbouncer")
 
 SOURCE = "pgbouncer"
 LONGEST_CLIENT = gauge("river_pgbouncer_maxwait_seconds", "Age of the oldest client that waits now, as PgBouncer says")
@@ -40,7 +46,8 @@ class PgbouncerCollector(Collector):
         self._connection: Connection | None = None
         self._address = context.pgbouncer
         self._longest = context.peak(pool.LONGEST)
-        self._said: Wait | None = None
+        self._last: Wait | None = None
+        self._missing = RepeatLimit(60.0)
         self._free = pool.Free()
         context.waits[SOURCE] = self.wait
 
@@ -60,19 +67,32 @@ class PgbouncerCollector(Collector):
             self.close()
             raise
         rivers = self._rivers(pools, databases)
+        if not rivers:
+            # a restart, a user that has not connected yet, or a wrong one: nothing is known, and 0 would say it is
+            self._last = None
+            users = ", ".join(sorted({row["user"] for row in pools if row["database"] != "pgbouncer"})) or "none"
+            self._missing.kv(
+                log, logging.WARNING, "PgBouncer has no pool of River's user", users=users,
+                remedy="it comes with River's first connection; else set pgbouncer.user",
+            )  # fmt: skip
+            return
+        self._missing.forget("PgBouncer has no pool of River's user")
         waiting = sum(row["cl_waiting"] for row in rivers)
         maxwait = max((row["maxwait"] + row["maxwait_us"] / 1e6 for row in rivers if row["cl_waiting"]), default=0.0)
         # what the oldest client had waited when it was last seen waiting is the least that it waited in the end
-        before = self._said.now if self._said else 0.0
-        self._said = Wait(SOURCE, max(maxwait, before), maxwait, now)
+        before = self._last.now if self._last and now - self._last.at <= FRESH else 0.0
+        self._last = Wait(SOURCE, max(maxwait, before), maxwait, now)
         self._longest.see(now, maxwait, SOURCE)
         yield LONGEST_CLIENT.sample(maxwait)
         yield pool.WAITING.sample(waiting, SOURCE)
-        yield from self._connections(rivers, databases)
+        if self._serves(rivers, databases):
+            yield from self._connections(rivers, databases)
+        elif not waiting:
+            self._last = None  # the next client waits for as long as that lasts
 
     def wait(self, now: float) -> Wait | None:
         """What the budget is told, while the last reading is fresh."""
-        return self._said if self._said and now - self._said.at <= FRESH else None
+        return self._last if self._last and now - self._last.at <= FRESH else None
 
     def close(self) -> None:
         """Leave the console."""
@@ -112,6 +132,17 @@ class PgbouncerCollector(Collector):
             if row["database"] in names
             and (row["user"] == user if user is not None else row["user"] != own.get("user") or len(pools) <= 2)
         ]
+
+    @staticmethod
+    def _serves(rivers: list[dict[str, Any]], databases: list[dict[str, Any]]) -> bool:
+        """Whether a pool of River's has a server connection and may use it.
+
+        PgBouncer closes them for a pause, and has none while PostgreSQL is down: then none in use means nothing. Only a
+        pause of one database shows in SHOW DATABASES; a pause of all is told by their absence.
+        """
+        paused = {row["name"] for row in databases if row["paused"]}
+        there = sum(row["sv_active"] + row["sv_idle"] + row["sv_used"] + row["sv_tested"] for row in rivers)
+        return bool(there) and not any(row["database"] in paused for row in rivers)
 
     def _connections(self, rivers: list[dict[str, Any]], databases: list[dict[str, Any]]) -> Iterator[Sample]:
         sizes: Mapping[str, int] = {row["name"]: row["pool_size"] or 0 for row in databases}
