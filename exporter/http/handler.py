@@ -25,7 +25,7 @@ from exporter.http.webconfig import WebConfig, WebConfigFile
 from exporter.logs.log import RepeatLimit
 
 log = logging.getLogger(__name__)
-# A client that speaks no TLS, or trusts another authority, tries again at each scrape.
+# A client without TLS, or one that trusts another authority, tries again at each scrape.
 _handshake_failures = RepeatLimit(300)
 
 # For the handshake, one request's head and the check of its password together; again for sending the response.
@@ -83,7 +83,7 @@ class Client:
         """End the connection from another thread, whatever it waits for."""
         self.ended = True
         self.checked.set()
-        # Not the TLS socket's own shutdown, which takes the session away from under the thread that uses it.
+        # Not the TLS socket's own shutdown, which frees the session while its thread uses it.
         with self._lock, suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
@@ -184,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
         first = client.sock.recv(1, socket.MSG_PEEK)
         if first != _TLS_HANDSHAKE:
             if first:
-                self.send_error(HTTPStatus.BAD_REQUEST, "this port speaks HTTPS only")
+                self.send_error(HTTPStatus.BAD_REQUEST, "this port serves HTTPS only")
             return False
         tls = client.wrap(context)
         try:
@@ -208,7 +208,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         began, config = time.monotonic(), self.server.web_config.current()
         response = self._respond(config, path, headers)
-        # A body is not read, so what follows it could not be told from it.
+        # A body is not read, so a request behind it cannot be recognised.
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         # A changed certificate or authority takes effect with the client's next connection.
         if has_body or config.tls is not self._tls or self.server.stopping.is_set():
@@ -229,13 +229,13 @@ class Handler(BaseHTTPRequestHandler):
     def _respond(self, config: WebConfig, path: str, headers: dict[str, str]) -> Response:
         client, router = self.request, self.server.router
         protected = bool(config.users) or (config.tls is not None and config.tls.client_certificate_required)
-        stranger = protected and path in router.open_paths
-        refusal = self._refusal(config, headers) if protected and not stranger else None
+        unauthenticated = protected and path in router.open_paths
+        refusal = self._refusal(config, headers) if protected and not unauthenticated else None
         if client.ended:
             raise ConnectionAbortedError("the server ended the connection")
-        client.authenticated |= protected and not stranger and refusal is None
+        client.authenticated |= protected and not unauthenticated and refusal is None
         client.enter(Phase.WORKING, math.inf)
-        return refusal or router.respond(self.command, path, headers, stranger=stranger)
+        return refusal or router.respond(self.command, path, headers, unauthenticated=unauthenticated)
 
     def _refusal(self, config: WebConfig, headers: dict[str, str]) -> Response | None:
         """Why the request may not pass; None when it may."""

@@ -33,10 +33,10 @@ class Routes:
     Args:
         metrics: what is exposed at `telemetry_path`.
         telemetry_path: where; it wins over the other pages when it is one of theirs.
-        healthy: whether the program makes progress, and the reason. `class: details` shows strangers only the class
-            where the server asks for credentials, because probes come without any.
+        healthy: whether the program makes progress, and the reason. `category: details` shows an unauthenticated
+            client only the category where the server requires credentials, because probes send none.
         ready: whether there is something to be scraped, and the reason in the same form.
-        reload: reads the configuration anew at `POST /-/reload`; None when that is not enabled.
+        reload: reads the configuration again at `POST /-/reload`; None when that is not enabled.
         status_page: the HTML of `/`. It may hold data: images, and what `status_scripts` and `status_styles` name.
         status_data: the JSON of `/status.json`, None when there is none.
         status_scripts: the inline scripts of the status page, exactly what stands between their tags: the browser
@@ -83,8 +83,8 @@ class Router:
         self._exposition = Exposition(routes.metrics)
         self._pages: dict[str, Callable[[Mapping[str, str], bool], Response]] = {
             STATUS_PAGE: self._status_page,
-            HEALTHY: lambda _, stranger: self._state(routes.healthy, stranger),
-            READY: lambda _, stranger: self._state(routes.ready, stranger),
+            HEALTHY: lambda _, unauthenticated: self._state(routes.healthy, unauthenticated),
+            READY: lambda _, unauthenticated: self._state(routes.ready, unauthenticated),
         }
         if routes.status_data:
             self._pages[STATUS_DATA] = self._status_data
@@ -92,14 +92,14 @@ class Router:
         self.open_paths = OPEN_PATHS - {routes.telemetry_path}
         self._policy = content_security_policy(routes.status_scripts, routes.status_styles)
 
-    def respond(self, method: str, path: str, headers: Mapping[str, str], *, stranger: bool) -> Response:
+    def respond(self, method: str, path: str, headers: Mapping[str, str], *, unauthenticated: bool) -> Response:
         """The response to a request.
 
         Args:
             method: in capitals.
             path: without query.
             headers: names in small letters.
-            stranger: the server asks for credentials, and this request was let in without.
+            unauthenticated: the server requires credentials, and this open path is served without.
         """
         if path == RELOAD:
             return self._reload(method)
@@ -109,27 +109,27 @@ class Router:
         if method not in ("GET", "HEAD"):
             return plain(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD", Allow="GET, HEAD")
         try:
-            return _compressed(page(headers, stranger), headers.get("accept-encoding", ""))
+            return _compressed(page(headers, unauthenticated), headers.get("accept-encoding", ""))
         except Exception:  # whatever a page's fault is, the server goes on
             log.exception("cannot make a page", extra={"path": path})
             return plain(HTTPStatus.INTERNAL_SERVER_ERROR, "this page failed; the log has the reason")
 
-    def _metrics(self, headers: Mapping[str, str], _stranger: bool) -> Response:
+    def _metrics(self, headers: Mapping[str, str], _unauthenticated: bool) -> Response:
         body, content_type = self._exposition.render(headers.get("accept", ""))
         return Response(HTTPStatus.OK, body, content_type, {"Vary": "Accept"})
 
-    def _status_page(self, _headers: Mapping[str, str], _stranger: bool) -> Response:
+    def _status_page(self, _headers: Mapping[str, str], _unauthenticated: bool) -> Response:
         body = self._routes.status_page().encode()
         policy = {"Content-Security-Policy": self._policy}
         return Response(HTTPStatus.OK, body, "text/html; charset=utf-8", policy)
 
-    def _status_data(self, _headers: Mapping[str, str], _stranger: bool) -> Response:
+    def _status_data(self, _headers: Mapping[str, str], _unauthenticated: bool) -> Response:
         data = self._routes.status_data
         return Response(HTTPStatus.OK, data() if data else b"", "application/json")
 
-    def _state(self, state: Callable[[], tuple[bool, str]], stranger: bool) -> Response:
+    def _state(self, state: Callable[[], tuple[bool, str]], unauthenticated: bool) -> Response:
         good, reason = state()
-        if stranger:
+        if unauthenticated:
             reason = "OK" if good else reason.partition(":")[0]
         return plain(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, reason)
 
@@ -140,7 +140,7 @@ class Router:
             return plain(HTTPStatus.FORBIDDEN, "reloading over HTTP is off; enable web.enable_reload")
         try:
             self._routes.reload()
-        except Exception as error:  # the old configuration stays, and the caller learns why
+        except Exception as error:  # the old configuration stays, and the caller gets the reason
             log.exception("cannot reload")
             return plain(HTTPStatus.INTERNAL_SERVER_ERROR, mask(f"not reloaded: {error}"))
         return plain(HTTPStatus.OK, "reloaded")

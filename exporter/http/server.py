@@ -44,7 +44,7 @@ _REMEDIES = {
 
 
 class Server(socketserver.TCPServer):
-    """Serves `routes` over HTTP, or HTTPS with users where the web configuration file says so.
+    """Serves `routes` over HTTP, or HTTPS with users where the web configuration file sets them.
 
     `/-/healthy` and `/-/ready` need no credentials, with TLS and without: a kubelet's probe sends none. Where
     credentials are required, these two give an unauthenticated client only `OK` or the error category.

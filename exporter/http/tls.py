@@ -1,7 +1,7 @@
 """TLS as a web configuration file asks for it, with OpenSSL through the standard library.
 
 The file's words are Go's (crypto/tls), so that one file serves all of Prometheus' programs. What Go can and OpenSSL
-can't is refused with the remedy: TLS before 1.2, and client certificates that nobody verifies.
+can't is refused with the remedy: TLS before 1.2, and client certificates that are not verified.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def _check_client_auth(settings: TlsSettings) -> None:
     policy = settings.client_auth_type
     if policy in ("RequireAnyClientCert", "RequireClientCert"):
         raise TlsError(
-            "client_auth_type", f"{policy} lets anybody in who makes a certificate; use RequireAndVerifyClientCert"
+            "client_auth_type",
+            f"{policy} accepts any certificate; use RequireAndVerifyClientCert",
         )
     _known("client_auth_type", policy, CLIENT_AUTH)
     has_ca = settings.client_ca is not None or settings.client_ca_file is not None

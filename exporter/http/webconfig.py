@@ -55,7 +55,7 @@ _NOTHING = ("", "~", "null")
 
 @dataclass(frozen=True)
 class WebConfig:
-    """What a web configuration file says, checked and ready for use."""
+    """The contents of a web configuration file, checked and ready for use."""
 
     tls: Tls | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -74,8 +74,8 @@ def load(path: Path) -> WebConfig:
     tree = source.tree
     if "rate_limit" in tree:
         raise ConfigError(
-            f"{source.where('rate_limit')}rate_limit: not served, as a stranger could use up the scrapers' share; "
-            "leave it out: wrong passwords are held back by themselves"
+            f"{source.where('rate_limit')}rate_limit: not served, as unauthenticated clients could use up the "
+            "scrapers' share; leave it out: a flood is bounded without it"
         )
     for section, known in _KEYS.items():
         _refuse_unknown(source, section, known)
@@ -93,7 +93,7 @@ class WebConfigFile:
     """A web configuration file that is watched; `current()` is cheap enough to be asked for each request.
 
     Args:
-        path: the file; None serves plain HTTP to everybody.
+        path: the file; None serves plain HTTP without credentials.
 
     Raises:
         ConfigError: as `load`, at the start only.

@@ -1,6 +1,6 @@
 """Secrets out of texts: passwords in connection URLs and conninfo, bcrypt hashes, and values registered as secret.
 
-Forms are masked by what they look like, whoever wrote them; a registered value is masked wherever it stands, also
+Forms are masked by what they look like, in every text; a registered value is masked wherever it stands, also
 percent-encoded or escaped. Where a text is ambiguous, more of it is masked rather than less.
 """
 

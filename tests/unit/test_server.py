@@ -736,7 +736,7 @@ class TestProtection:
 
     def test_plain_http_on_the_tls_port_is_told_so(self, start: Start, secured: _Secured) -> None:
         """Instead of a connection that just ends."""
-        assert b"this port speaks HTTPS only" in _raw(start(secured.write()), b"GET / HTTP/1.1\r\n\r\n")
+        assert b"this port serves HTTPS only" in _raw(start(secured.write()), b"GET / HTTP/1.1\r\n\r\n")
 
     def test_a_handshake_that_stalls_stops_nobody(
         self, start: Start, secured: _Secured, monkeypatch: pytest.MonkeyPatch

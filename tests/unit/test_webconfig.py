@@ -128,7 +128,7 @@ def _bad_tls(line: str, message: str) -> tuple[str, str]:
         _bad_tls("curve_preferences: [P256]", "curve_preferences: 'P256' is unknown; did you mean CurveP256?"),
         _bad_tls("curve_preferences: [CurveP256, X25519]", "curve_preferences: give one curve, or leave it out"),
         _bad_tls("prefer_server_cipher_suites: perhaps", "prefer_server_cipher_suites: expected `bool`, got `str`"),
-        _bad_tls("client_auth_type: RequireAnyClientCert", "client_auth_type: RequireAnyClientCert lets anybody in"),
+        _bad_tls("client_auth_type: RequireAnyClientCert", "client_auth_type: RequireAnyClientCert accepts any"),
         _bad_tls("client_auth_type: Require", "client_auth_type: 'Require' is unknown"),
         _bad_tls("client_auth_type: RequireAndVerifyClientCert", "client_auth_type: RequireAndVerifyClientCert needs"),
         _bad_tls("client_ca_file: ca.crt", "client_ca_file: no certificate is verified with client_auth_type NoClient"),
