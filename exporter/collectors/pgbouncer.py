@@ -71,10 +71,8 @@ class PgbouncerCollector(Collector):
             # a restart, a user that has not connected yet, or a wrong one: nothing is known, and 0 would say it is
             self._last = None
             users = ", ".join(sorted({row["user"] for row in pools if row["database"] != "pgbouncer"})) or "none"
-            self._missing.kv(
-                log, logging.WARNING, "PgBouncer has no pool of River's user", users=users,
-                remedy="it comes with River's first connection; else set pgbouncer.user",
-            )  # fmt: skip
+            fields = {"users": users, "remedy": "it comes with River's first connection; else set pgbouncer.user"}
+            self._missing.log(log, logging.WARNING, "PgBouncer has no pool of River's user", extra=fields)
             return
         self._missing.forget("PgBouncer has no pool of River's user")
         waiting = sum(row["cl_waiting"] for row in rivers)
