@@ -1,1 +1,1 @@
-"""What the exporter knows about River: its statements in SQL (`operations`, `shapes`) and its constants (`facts`)."""
+"""What the exporter knows about River: a module for each of its runtimes, their statements, and River's constants."""

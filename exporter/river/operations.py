@@ -1,28 +1,38 @@
-"""Recognises the text of a statement as one of River's operations.
+"""Recognises the text of a statement as one of River's operations, whichever runtime sent it.
 
-Texts come from pg_stat_activity (with River's leading name comment, cut at track_activity_query_size) and
-from pg_stat_statements (constants replaced; the comment kept up to PostgreSQL 17, dropped from 18 on). An
-operation has the name that River's own source gives it (its sqlc name, or its driver's method), so that
-whoever reads a metric finds the statement there.
+Texts come from pg_stat_activity (cut at track_activity_query_size) and from pg_stat_statements (constants replaced by
+parameters; leading comments kept up to PostgreSQL 17, dropped from 18 on). They are told by their structure, so that
+blanks, quotes and comments make no difference. An operation has the name that River for Go gives it, so that it is
+found in River's source.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from exporter.river.shapes import BARE_SHAPES, COMMANDS, SHAPES
+from exporter.river import common
+from exporter.river.common import COMMANDS
+from exporter.river.javascript import JAVASCRIPT, MARKERS
+from exporter.river.runtime import Shape
+from exporter.river.supported import SUPPORTED
+
+_ALL_SHAPES = tuple(
+    shape
+    for shapes in (common.SHAPES, common.BARE_SHAPES, *((each.shapes + each.bare) for each in SUPPORTED))
+    for shape in shapes
+)
 
 OPERATIONS = (
-    *sorted({shape.operation for shape in (*SHAPES, *BARE_SHAPES)} - {"other_river"}),
-    "JobCompleteTx",
+    *sorted({shape.operation for shape in _ALL_SHAPES} - {"other_river"}),
     *sorted(set(COMMANDS.values())),
     "LISTEN",
     "UNLISTEN",
     "other_river",
     "other",
 )
-"""Every operation there is; the values of the label `operation`. `classify` returns each of them but
-`JobCompleteTx`, whose text is the completer's own: only its transaction tells them apart."""
+"""Every operation there is; the values of the label `operation`. Rust completes a job in its user's transaction by a
+text of its own, `JobCompleteTx`; the other runtimes by the completer's, which only the transaction tells apart."""
 
 COMPLETING = frozenset({"JobSetStateIfRunningMany", "JobSetCompleteIfRunningMany", "JobSetStateIfRunning"})
 """Operations that write the end of jobs."""
@@ -31,7 +41,10 @@ LONGEST = 8192
 """Characters that are looked at. River's longest statement has 4,800, and about 20 places for a schema."""
 
 BEGINNING = 600
-"""Characters that are looked at when River's tables don't occur; the features of `BARE_SHAPES` lie within 400."""
+"""Characters that are looked at when River's tables don't occur; the features of bare shapes lie within 400."""
+
+MOST_SLASHES = 64
+"""Slashes from the end of a text within which the beginning of its last comment is looked for."""
 
 CACHED = 512
 """Texts remembered: a River sends about 30; with `LONGEST` this bounds the memory to some 4 MB of ASCII."""
@@ -45,12 +58,13 @@ class Statement:
         operation: One of `OPERATIONS`.
         schema: The schema written in front of River's names, unquoted; None when there is none (River then
             relies on search_path) or the text was cut before it.
-        completes: True when the statement writes the end of jobs, as the batch completer's does.
-        in_transaction: Whether the completer of the River version that sends this text wraps it in BEGIN and
-            COMMIT: True up to v0.22, False from v0.24 on. v0.23 has the text of v0.24 and still wraps it, so
-            False is no proof. None for other operations, and when the text was cut too early to tell.
-        certain: True when only River writes such a text: its name comment over its own tables, or LISTEN on
-            one of its topics. What a shape alone tells, any program might have written.
+        completes: True when the statement writes the end of jobs, as a completer does.
+        in_transaction: Whether the completer of the River that sends this text wraps it in BEGIN and COMMIT: True for
+            Go up to v0.22 and for Java. Go's v0.23 has the text of v0.24 and still wraps it, so False is no proof.
+            None for other operations, and when the text was cut too early to tell.
+        certain: True when only River writes such a text: its comment over its own tables, LISTEN on one of its
+            topics, or a statement that no other program has a use for. What a mere shape tells, any might have sent.
+        runtime: The name of the one runtime that sends this text, None where several do or none of them.
     """
 
     operation: str
@@ -58,98 +72,249 @@ class Statement:
     completes: bool = False
     in_transaction: bool | None = None
     certain: bool = False
+    runtime: str | None = None
 
 
 OTHER = Statement("other")
 
-_NAME = re.compile(r"\s*-- name: (\w+) :\w+[^\n]*")
-_LINE_COMMENT = re.compile(r"--[^\n]*")
-_RIVER_WORD = re.compile(r"river_(?<!\wriver_)")  # looked behind afterwards, so that the search is for a fixed text
+_MAYBE_COMMENT = frozenset("-/ \t\n\r\f\v\u2028")
+_HEAD = re.compile(r"(?:\s+|/\*(?! river:\w+ \*/)[^*]*+\*++(?:[^/*][^*]*+\*++)*+/|--(?! name: )[^\n]*+(?:\n|\Z))*+")
+_NAME = re.compile(r"-- name: (\w+) :\w+[^\n]*")
+_MARKER = re.compile("|".join(map(re.escape, MARKERS)))
+_COMMENT = re.compile(r"'[^'\n]*+(?:''[^'\n]*+)*+'|--[^\n]*+|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_TABLES = "job|leader|queue|client|client_queue|migration|notification"
+_PRO_TABLES = "job_dead_letter|job_sequence|job_sequence_inbox|periodic_job|producer|sequence|workflow|workflow_[a-z]+"
+_OBJECTS = "job_state|job_state_in_bitmask|job_id_seq|job_notify"
+# Looked behind afterwards, so that the search is for a fixed text.
+_RIVER = re.compile(rf"river_(?<![\w$]river_)(?:{_TABLES}|{_OBJECTS}|{_PRO_TABLES})(?![\w$])")
+_PRO = re.compile(rf"river_(?<![\w$]river_)(?:{_PRO_TABLES})(?![\w$])")
+_INDEX = re.compile(r"river_(?<![\w$]river_)job_\w+")
+_NOTIFIES = re.compile(r"river_(?:control|insert|leadership)(?!\w)")
 _QUALIFIED = re.compile(r'\. ?"?river_(?:job\w*|leader|queue|client(?:_queue)?|migration|notification)\b')
-_TOPIC = re.compile(r'(?:un)?listen "?(?:(.*)\.)?river_(?:control|insert|leadership)"?;?', re.IGNORECASE)
+_UPDATE = re.compile(r"\bupdate\s+[\w.$]+[^\w.$]")
+_LISTEN = re.compile(r'\s*(?:un)?listen\s+("(?:[^"]|"")*"|[^\s;"]+)\s*(?:;|$)', re.IGNORECASE)
+_TOPIC = re.compile(r"(?:(.*)\.)?river_(?:control|insert|leadership)", re.DOTALL)
 
-_ALL_SHAPES = (*SHAPES, *BARE_SHAPES)
-_BY_NAME = {name: [shape for shape in _ALL_SHAPES if shape.operation == name] for name in OPERATIONS}
-_BY_WORD = {
-    word: [shape for shape in _ALL_SHAPES if shape.start.startswith(f"{word} ")]
-    for word in {shape.start.partition(" ")[0] for shape in _ALL_SHAPES}
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A shape as it is compared, and what a text of it is, but for the schema."""
+
+    start: str
+    has: tuple[str, ...]
+    alone: str
+    statement: Statement
+
+    def fits(self, plain: str) -> bool:
+        return plain.startswith(self.start) and all(part in plain for part in self.has)
+
+
+def _known(shapes: Iterable[tuple[Shape, str | None]]) -> list[_Known]:
+    """Put shapes into the form in which they are compared, the longest first; one of several runtimes is nobody's."""
+    found: dict[tuple[str, str, tuple[str, ...]], _Known] = {}
+    for shape, runtime in shapes:
+        has = tuple(map(_squeezed, shape.has))
+        completes = shape.operation in COMPLETING
+        statement = Statement(shape.operation, None, completes, shape.wrapped, shape.certain, runtime)
+        known = _Known(_squeezed(shape.start), has, _squeezed(shape.alone), statement)
+        key = (shape.operation, known.start, has)
+        if key in found:
+            known = replace(found[key], statement=replace(found[key].statement, runtime=None))
+        found[key] = known
+    return sorted(found.values(), key=lambda known: (-len(known.start), -sum(map(len, known.has))))
+
+
+def _by_word(known: Iterable[_Known], words: Iterable[str]) -> dict[str, list[tuple[str, _Known]]]:
+    return {word: [(each.start, each) for each in known if each.start.startswith(word)] for word in words}
+
+
+_WORDS = {shape.start.split()[0] for shape in _ALL_SHAPES}
+_KNOWN = _known(
+    [(shape, None) for shape in common.SHAPES]
+    + [(shape, runtime.name) for runtime in SUPPORTED for shape in runtime.shapes]
+)
+_BARE = _by_word(
+    _known(
+        [(shape, None) for shape in common.BARE_SHAPES]
+        + [(shape, runtime.name) for runtime in SUPPORTED for shape in runtime.bare]
+    ),
+    _WORDS,
+)
+_SHAPES = _by_word(_KNOWN, _WORDS)
+_ALONE = [known for known in _KNOWN if known.alone]
+_BY_NAME = {
+    name: [
+        known
+        for shapes in (*_SHAPES.values(), *_BARE.values())
+        for _, known in shapes
+        if known.statement.operation == name
+    ]
+    for name in OPERATIONS
 }
 
 
 def classify(text: str) -> Statement:
     """Tell which of River's operations a text is; `other` for what is none. Raises nothing.
 
-    A text seen before costs about 0.1 µs, a new one of 5 kB up to 50 µs.
+    Comments before and after the statement, which may be another one each time (traceparent), are taken off before
+    the text is looked up among those seen before. CPU time measured: a text seen before 0.2 to 0.6 µs, 1 µs with a
+    comment of 180 characters before 800; a new one 14 µs (1 kB) to 40 µs (River for Go's longest, 4 kB).
     """
-    return _classify(text[:LONGEST])
+    return _classify(_statement_text(text))
+
+
+def _statement_text(text: str) -> str:
+    """Take off comments before and after a statement, but for the one that names it; at most `LONGEST` characters."""
+    text = text[:LONGEST]
+    if text[:1] in _MAYBE_COMMENT:
+        text = _without_head(text)
+    return _without_tail(text) if "/" in text else text
+
+
+def _without_tail(text: str) -> str:
+    """Take off one comment after a statement, be it cut. By single characters: a search for two is slow in CPython."""
+    at, closed = len(text), False
+    for _ in range(MOST_SLASHES):
+        at = text.rfind("/", 0, at)
+        if at < 1:
+            break
+        if text.startswith("*", at + 1):
+            return text if text.count("'", 0, at) % 2 else text[:at].rstrip()
+        if text[at - 1] == "*":
+            if closed or text[at + 1 :].strip("; \n"):  # what was last is no comment after the statement
+                break
+            closed = True
+    return text
+
+
+def _without_head(text: str) -> str:
+    """Take off white space and comments before a statement, but for the one that names it."""
+    begin = _HEAD.match(text).end()  # type: ignore[union-attr]
+    if text.startswith("/*", begin) and not _MARKER.match(text, begin):  # cut within the comment
+        return ""
+    return text[begin:]
 
 
 @lru_cache(maxsize=CACHED)
 def _classify(text: str) -> Statement:
-    """`classify` for a text of at most `LONGEST` characters."""
-    comment = _NAME.match(text)
-    body = without_comments(text[comment.end() :] if comment else text)
+    """`classify` for what `_statement_text` left of a text."""
+    named = _NAME.match(text)
+    marked = None if named else _MARKER.match(text)
+    if named or marked:
+        text = text[(named or marked).end() :]  # type: ignore[union-attr]
+    body = without_comments(text)
     schema, body = _without_schema(body)
     folded = body.lower().replace('"', "")
-    if "river_" not in folded:
-        folded = folded[:BEGINNING]
-    plain = " ".join(folded.split())
-    river = _RIVER_WORD.search(plain) is not None
-    if comment:
-        shapes = _BY_NAME.get(comment[1])
-        if shapes and (river or any(plain.startswith(shape.start) for shape in shapes)):
-            return _statement(comment[1], schema, plain, certain=river)
+    river = _names_river(folded)
+    words = (folded if river else folded[:BEGINNING]).split()
+    plain, word = "".join(words), words[0].rstrip(";") if words else ""
+    if named:
+        found = _named(named[1], plain, river=river)
+    elif marked:
+        found = _marked(MARKERS[marked[0]], plain, river=river)
+    elif river:
+        found = None if _PRO.search(folded) else _fitting(_SHAPES, plain, word)
     else:
-        known = _command(plain, body)
-        if known:
-            return known
-        operation = _shape(plain, river=river)
-        if operation:
-            return _statement(operation, schema, plain, certain=False)
-    return Statement("other_river", schema) if river else OTHER
+        found = _command(word, body) or _fitting(_BARE, plain, word)
+        if found is None and (cut := _without_table(plain)) and not _UPDATE.search(folded):
+            found = cut
+    if found is not None:
+        return found if schema is None else replace(found, schema=schema)
+    return Statement("other_river", schema) if river or _notifies(plain) else OTHER
 
 
-def _statement(operation: str, schema: str | None, plain: str, *, certain: bool) -> Statement:
-    """Put together what is known of an operation."""
-    in_transaction = None
-    if operation == "JobSetStateIfRunningMany":
-        if "), job_to_update as" in plain:
-            in_transaction = True
-        elif "), updated as" in plain:
-            in_transaction = False
-    return Statement(operation, schema, operation in COMPLETING, in_transaction, certain)
+def _names_river(folded: str) -> bool:
+    """Whether one of River's tables, types or sequences is named outside of string constants."""
+    if folded.lstrip().startswith(("reindex", "drop")) and _INDEX.search(folded):
+        return True
+    return any(folded.count("'", 0, found.start()) % 2 == 0 for found in _RIVER.finditer(folded))
 
 
-def _command(plain: str, body: str) -> Statement | None:
-    """Recognise what has no shape: the control of transactions, and LISTEN on a topic of River's."""
-    word = plain.partition(" ")[0].rstrip(";")
+def _notifies(plain: str) -> bool:
+    return plain.startswith("selectpg_notify(") and _NOTIFIES.search(plain) is not None
+
+
+def _named(name: str, plain: str, *, river: bool) -> Statement | None:
+    """Recognise a statement by River for Go's comment, if what follows fits it."""
+    shapes = _BY_NAME.get(name)
+    if not shapes:
+        return None
+    completes = name in COMPLETING
+    fitting = next((known for known in shapes if known.fits(plain)), None)
+    cut = completes and any(known.start.startswith(plain) for known in shapes)
+    if not (river or cut or fitting or any(plain.startswith(known.start) for known in shapes)):
+        return None
+    wrapped = fitting.statement.in_transaction if fitting and fitting.statement.runtime == "go" else None
+    return Statement(name, None, completes, wrapped, certain=river, runtime="go")
+
+
+def _marked(operation: str, plain: str, *, river: bool) -> Statement | None:
+    """Recognise a statement by River for JavaScript's comment, if what follows fits it or was cut off."""
+    shapes = [known for known in _BY_NAME[operation] if known.statement.runtime in {JAVASCRIPT.name, None}]
+    if not plain or not any(plain.startswith(known.start) or known.start.startswith(plain) for known in shapes):
+        return None
+    completes = operation in COMPLETING
+    return Statement(operation, None, completes, False if completes else None, certain=river, runtime=JAVASCRIPT.name)
+
+
+def _command(word: str, body: str) -> Statement | None:
+    """Recognise what has no shape: the control of transactions, and LISTEN on topics of River's, one or several."""
     if word in COMMANDS:
         return Statement(COMMANDS[word])
     if word in {"listen", "unlisten"}:
-        topic = _TOPIC.fullmatch(body.strip())
-        return Statement(word.upper(), topic[1] or None, certain=True) if topic else OTHER
+        for one in _LISTEN.finditer(body):
+            channel = one[1][1:-1].replace('""', '"') if one[1].startswith('"') else one[1].lower()
+            topic = _TOPIC.fullmatch(channel)
+            if topic:
+                return Statement(word.upper(), topic[1] or None, certain=True)
+        return OTHER
     return None
 
 
-def _shape(plain: str, *, river: bool) -> str | None:
-    """Find the operation whose features a plain text has; those on River's tables only if it names one."""
-    for shape in _BY_WORD.get(plain.partition(" ")[0], ()) if river else BARE_SHAPES:
-        if plain.startswith(shape.start) and all(part in plain for part in shape.has):
-            return shape.operation
+def _fitting(shapes: dict[str, list[tuple[str, _Known]]], plain: str, word: str) -> Statement | None:
+    """Find the statement whose features a text has."""
+    for start, known in shapes.get(word, ()):
+        if plain.startswith(start) and known.fits(plain):
+            return known.statement
     return None
+
+
+def _without_table(plain: str) -> Statement | None:
+    """Recognise a completing statement that was cut before it names a table."""
+    for known in _ALONE:
+        if plain.startswith(known.alone):
+            return replace(known.statement, in_transaction=_wrapped(known), certain=False)
+    return None
+
+
+def _wrapped(known: _Known) -> bool | None:
+    """Whether all shapes with this beginning are wrapped, as a text that ends there tells no more."""
+    all_wrapped = {each.statement.in_transaction for each in _ALONE if each.alone == known.alone}
+    return known.statement.in_transaction if len(all_wrapped) == 1 else None
 
 
 def without_comments(text: str) -> str:
-    """Take out comments; in one pass each, so that no text makes it slow."""
-    if "/*" in text:
-        kept = []
-        rest = text
-        while rest:
-            before, _, rest = rest.partition("/*")
-            kept.append(before)
-            rest = rest.partition("*/")[2]
-        text = " ".join(kept)
-    return _LINE_COMMENT.sub("", text) if "--" in text else text
+    """Take out comments, and leave what looks like one in a string constant of one line."""
+    if "/" in text and "/*" in text:
+        text = _COMMENT.sub(_constant_or_blank, text)
+    if "--" in text:
+        text = "\n".join([_without_line_comment(line) if "--" in line else line for line in text.split("\n")])
+    return text
+
+
+def _constant_or_blank(found: re.Match[str]) -> str:
+    return " " if found[0].startswith("/*") else found[0]
+
+
+def _without_line_comment(line: str) -> str:
+    at = line.find("--")
+    while at >= 0 and line.count("'", 0, at) % 2:
+        at = line.find("--", at + 1)
+    return line if at < 0 else line[:at]
 
 
 def _without_schema(text: str) -> tuple[str | None, str]:
@@ -171,6 +336,6 @@ def _without_schema(text: str) -> tuple[str | None, str]:
     if start < 0 or not schema:
         return None, text
     prefix = text[start : end + 1]
-    for rest in ("river_", '"river_', " river_"):  # River writes a space in JobCountByAllStates
+    for rest in ("river_", '"river_', " river_"):  # River for Go writes a space in JobCountByAllStates
         text = text.replace(prefix + rest, rest)
     return schema, text

@@ -84,6 +84,7 @@ def test_every_statement_is_recognised_as_the_server_stores_it(
         completes=True,
         in_transaction=version == "0.16",
         certain=server.version < 18,
+        runtime="go",
     )
 
 
