@@ -1,7 +1,8 @@
-"""Makes what is written twice in the chart: `python helm/generate.py`, or `--check` to see only whether it is current.
+"""Makes what is written twice in the chart and the examples: `python -m helm.generate`, or `--check` to compare only.
 
 - `values.schema.json`, from `values.schema.yaml`, the exporter's own configuration schema and the alerts' names;
 - `files/`, copies of `dashboards/*.json` and `config/alertmanager.yaml`, since a chart can only read its own files;
+- `examples/compose/`: the role's SQL, and `config/alertmanager.yaml` with receivers that send nothing;
 - `README.md`, whose table follows helm-docs' convention: a comment that begins with ``# --`` describes the next key.
 """
 
@@ -19,11 +20,13 @@ from typing import Any
 import yaml
 
 from exporter.config import schema
+from exporter.postgres.role import render
 
 HERE = Path(__file__).parent
 CHART = HERE / "river-exporter"
 DASHBOARDS = HERE.parent / "dashboards"
 ALERTMANAGER = HERE.parent / "config" / "alertmanager.yaml"
+COMPOSE = HERE.parent / "examples" / "compose"
 
 
 def outputs() -> Mapping[Path, str]:
@@ -33,8 +36,18 @@ def outputs() -> Mapping[Path, str]:
         CHART / "values.schema.json": values_schema(),
         CHART / "README.md": readme(),
         CHART / "files" / "alertmanager.yaml": ALERTMANAGER.read_text(),
+        COMPOSE / "role.sql": f"-- Made by `make generate`: what `river-exporter setup-sql` prints.\n{render()}",
+        COMPOSE / "alertmanager.yaml": silent_alertmanager(),
         **dashboards,
     }
+
+
+def silent_alertmanager() -> str:
+    """Return our Alertmanager configuration with receivers that send nothing: its own pages show what would be sent."""
+    config = yaml.safe_load(ALERTMANAGER.read_text())
+    config["receivers"] = [{"name": each["name"]} for each in config["receivers"]]
+    head = "# Made by `make generate`: config/alertmanager.yaml without what it sends; see http://127.0.0.1:9093.\n"
+    return head + yaml.safe_dump(config, sort_keys=False, width=120)
 
 
 def values_schema() -> str:

@@ -54,7 +54,7 @@ class Shown:
 
 def documents() -> list[Path]:
     """Every document but the changelogs."""
-    below = (path for folder in ("docs", "helm", "tests") for path in (ROOT / folder).rglob("*.md"))
+    below = (path for folder in ("docs", "examples", "helm", "tests") for path in (ROOT / folder).rglob("*.md"))
     found = sorted([*ROOT.glob("*.md"), *below])
     return [path for path in found if path.name != "CHANGELOG.md" and "node_modules" not in path.parts]
 

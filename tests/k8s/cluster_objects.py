@@ -92,6 +92,20 @@ def test_the_server_takes_the_plain_manifests(cluster: Cluster, name: str) -> No
     dry_run(cluster, kustomize(cluster, FOLDER / name))
 
 
+def test_the_server_takes_the_example_overlay(cluster: Cluster) -> None:
+    """The overlay of the examples: the sidecar with its image and configuration changed, the labels, the namespace."""
+    text = kustomize(cluster, ROOT / "examples" / "kustomize")
+    found = {each["kind"]: each for _, each in documents(text)}
+    (sidecar,) = found["Deployment"]["spec"]["template"]["spec"]["initContainers"]
+    assert sidecar["image"].startswith("registry.example.com/mirror/river-exporter:")
+    assert "metrics_urls" in found["ConfigMap"]["data"]["exporter.yaml"]
+    assert {found[kind]["metadata"]["labels"]["release"] for kind in ("PodMonitor", "PrometheusRule")} == {
+        "kube-prometheus-stack"
+    }
+    assert {each["metadata"]["namespace"] for each in found.values()} == {"apps"}
+    dry_run(cluster, text)
+
+
 def test_the_component_adds_the_sidecar_to_labelled_deployments(cluster: Cluster, tmp_path: Path) -> None:
     """Those that have an init container keep it; those without the label stay as they are."""
     wanted, other = application("wanted"), application("other")
