@@ -96,6 +96,14 @@ def test_nothing_in_it_is_writable_or_another_users(layers: dict[str, tarfile.Ta
     assert {path for path, each in layers.items() if each.mode & 0o022 and not each.issym()} == set()
 
 
+def test_any_user_with_group_0_can_use_it(layers: dict[str, tarfile.TarInfo]) -> None:
+    """As a platform that assigns user IDs runs it: the group of every file is 0, and may do what others may."""
+    assert {each.gid for each in layers.values()} == {0}
+    files = {path: each.mode for path, each in layers.items() if not each.issym()}
+    assert [path for path, mode in files.items() if not mode & 0o040] == []
+    assert [path for path, mode in files.items() if (mode & 0o111) and not mode & 0o010] == []
+
+
 def test_no_file_of_the_checkout_slips_in(image: str, layers: dict[str, tarfile.TarInfo]) -> None:
     """Only the package's own files come from the checkout; the history names no secret."""
     ours = re.compile(r"/(opt/river-exporter|usr|etc|var/lib/dpkg/status\.d|lib|lib64|bin|sbin)(/|$)")
@@ -136,8 +144,10 @@ def test_what_is_left_out_says_so_in_one_line(image: str) -> None:
     ]
 
 
-@pytest.fixture
-def container(image: str, database: Database, tmp_path: Path) -> Iterator[tuple[Server, str]]:
+@pytest.fixture(params=[(), ("--user=1000680000:0",)], ids=["own user", "assigned user"])
+def container(
+    request: pytest.FixtureRequest, image: str, database: Database, tmp_path: Path
+) -> Iterator[tuple[Server, str]]:
     """Run the image as a restricted pod would, on the test's database; yields the process and its address."""
     secret = tmp_path / "url"
     secret.write_text(database.exporter_url)
@@ -151,7 +161,7 @@ def container(image: str, database: Database, tmp_path: Path) -> Iterator[tuple[
     environment = ["--env=RIVER_EXPORTER_DATABASE_URL_FILE=/database/url"]
     podman = image_tools.command("podman")
     flags = ["--config.follow", f"--web.listen-address={address}"]
-    run: list[str | Path] = [podman, "run", *options, *limits, *environment, image, *flags]
+    run: list[str | Path] = [podman, "run", *options, *request.param, *limits, *environment, image, *flags]
     server = Server("container", run, env=image_tools.settings())
     with server:
         yield server, f"http://{address}"
