@@ -14,24 +14,32 @@ river-exporter doctor                                  # with the configuration 
 kubectl exec POD -c river-exporter -- river-exporter doctor
 ```
 
-It looks for {WATCH:.0f} s with the exporter's own collectors, tries River's address many times, asks the database a
-few questions, and says what it found: the worst first, each finding with its evidence, why it matters for the
-completer, and what to do, ready to copy. All of it takes 10 to 20 s, 30 s at most. Progress goes to stderr, the report
-to stdout.
+It looks for {WATCH:.0f} s with the exporter's own collectors, tries River's endpoint many times, asks the database a
+few questions, and reports. The first line is one sentence: the state of completions, the cause, since when, and the one
+thing to do. Then come what was examined (target, time, versions), the finding that holds the remedy, and the others,
+the worst first, each with its evidence, why it matters for the completer, and what to do: in words, with what it costs,
+and in SQL that is ready to copy, where it is done in SQL. All of it takes 10 to 20 s, 30 s at most. Progress goes to
+stderr, the report to stdout.
 
-It needs no more rights than the exporter's role and changes nothing. It takes up to three connections, beside the three
-of a running exporter; the role's `CONNECTION LIMIT` from `river-exporter setup-sql` has room for both. It contends for
-no advisory lock, so a running exporter is not disturbed.
+It needs no more rights than the exporter's role and changes nothing. It takes at most two connections, beside the three
+of a running exporter; the role's `CONNECTION LIMIT` from `river-exporter setup-sql` has room for both. Where the role
+has none left, doctor tries again for some seconds, and then notes what it could not examine. It contends for no
+advisory lock, so a running exporter is not disturbed.
+
+No remedy ends a session of River's, an exporter's, a replica's or the server's own (such as autovacuum to prevent
+wraparound): for those there is a step in words. None advises more connections than the server has for River.
 
 | status | meaning | exit code |
 | --- | --- | --- |
 | ok | all is well | 0 |
 | note | worth knowing, nothing is wrong | 0 |
+| not examined | it could not be judged, for want of a right or a setting, on a standby, or behind a lock | 0 |
 | warning | it will hurt, or hurts a little | 1 (0 with `--fail-on problem`) |
 | problem | it hurts now | 2 |
 
 | flag | what it does |
 | --- | --- |
+| `-v`, `--verbose` | show every finding that is ok; without it only their number is shown |
 | `--output text`, `json`, `markdown` | for a terminal, for programs, for an issue |
 | `--fail-on warning`, `problem` | what makes the exit code other than 0 |
 | `--show-queries` | show the last statement of who blocks: it may hold data, so it is not shown by default |
@@ -55,19 +63,12 @@ river-exporter doctor --explain --explain.url-file /run/secrets/owner-url
 Their names are stable: the runbooks refer to them.
 """
 
-_TITLES = {
-    "completer": "The completer", "plan": "Its plan", "pool": "Pools and connections", "network": "The network",
-    "river": "River", "table": "River's table", "configuration": "The exporter", "alerts": "Prometheus",
-    "connection": "Connection and rights",
-}  # fmt: skip
-
 
 def page() -> str:
     """The page: a table for each group of checks."""
     parts = [_HEAD]
     for group, declared in checks():
-        name = group.__name__.rpartition(".")[2]
-        parts.append(f"\n### {_TITLES.get(name, name.capitalize())}\n\n")
+        parts.append(f"\n### {group.title}\n\n")
         parts.append("| check | looks at | why |\n| --- | --- | --- |\n")
         parts += [f"| `{each.name}` | {each.looks_at} | {each.why[:1].upper()}{each.why[1:]}. |\n" for each in declared]
     return "".join(parts)

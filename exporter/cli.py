@@ -99,6 +99,7 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser], c
         epilog="Exit code: 0 when all is well, 1 with a warning, 2 with a problem.",
     )
     add = doctor.add_argument
+    add("-v", "--verbose", action="store_true", help="show every finding that is ok, not only their number")
     add("--output", choices=("text", "json", "markdown"), default="text", help="default %(default)s")
     add(
         "--fail-on",
@@ -213,6 +214,7 @@ def _doctor(options: argparse.Namespace) -> int:
             show_queries=options.show_queries,
             prometheus=options.prometheus,
             output=options.output,
+            verbose=options.verbose,
         )
     )
     return 0 if options.fail_on == "problem" and code == 1 else code

@@ -1,9 +1,9 @@
-"""`river-exporter doctor`: walks through all that can hold the completer up, against the live system, and names it.
+"""`river-exporter doctor`: examines the live system for what can hold completions up, and says what to do.
 
-It reads, and changes nothing. The exporter's own collectors look for some seconds, then each check judges what
-they saw.
+It reads, and changes nothing. The exporter's own collectors run for some seconds, then each check judges what they saw.
 """
 
-from exporter.doctor.run import Options, run
+from exporter.doctor.context import Options
+from exporter.doctor.run import run
 
 __all__ = ["Options", "run"]

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.logs.masking import mask
 from exporter.postgres.sessions import one_line
 
@@ -24,8 +26,6 @@ SCRAPED = Check(
 FIRING = Check(
     "firing", "With `--prometheus URL`: which of our alerts fire now: a note.", "they say what is wrong already"
 )
-CHECKS = (ALERTS, SCRAPED, FIRING)
-
 CRITICAL = frozenset({
     "RiverCompleterBudget", "RiverCompleterTimingOut", "RiverCompletionsLost", "RiverDatabaseUnreachable",
     "RiverExporterDown", "RiverTableWraparound", "RiverAddressRefused",
@@ -59,11 +59,11 @@ class Rule:
     trouble: str
 
 
-def examine(url: str) -> Iterator[Finding]:
+def examine(doctor: DoctorContext) -> Iterator[Finding]:
     """Ask, and judge."""
     import requests
 
-    base = url.rstrip("/")
+    base = (doctor.options.prometheus or "").rstrip("/")
     try:
         rules = list(_rules(_get(requests, f"{base}/api/v1/rules", {"type": "alert"})))
         up = _get(requests, f"{base}/api/v1/query", {"query": "river_up"})["result"]
@@ -125,3 +125,9 @@ def judge_scraped(up: Sequence[float]) -> Finding:
             remedy="river_database_unreachable has the reason, as its label",
         )
     return SCRAPED.ok(f"{len(up)} scraped, with contact to the database")
+
+
+GROUP = Group(
+    "Prometheus", (ALERTS, SCRAPED, FIRING), examine, needs="nothing", progress="asking Prometheus for its rules",
+    wanted=lambda options: options.prometheus is not None,
+)  # fmt: skip

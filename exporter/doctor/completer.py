@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.budget import Verdict
-from exporter.doctor.context import DoctorContext
+from exporter.doctor.context import Commits, DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.humanize import count, seconds, share
 from exporter.postgres.sessions import Session
 from exporter.river.operations import classify
@@ -30,8 +31,6 @@ HISTORY = Check(
     "looked. A mean of a tenth of the timeout, or 200 blocks per row, is a warning; the warning share is a problem.",
     "a plan that turned bad, or a bloated table, first shows here",
 )
-CHECKS = (BUDGET, COMPLETIONS, HISTORY)
-
 CURES: Mapping[str, str] = {
     "pool": "see pool-free, pool-acquire and pool-size",
     "network": "see network-connect, network-roundtrip and network-jitter",
@@ -70,7 +69,10 @@ class Statements:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """Completions of late; times in seconds, None where nothing is known."""
+    """Recent completions; times in seconds, None where nothing is known.
+
+    `newest` is the latest `finalized_at` that is committed, Unix time by the worker's clock; `since` its age.
+    """
 
     completed: int
     lag: float | None
@@ -78,6 +80,7 @@ class Late:
     least: float | None
     since: float | None
     running: int
+    newest: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,20 @@ class _Row:
     longest: float
     rows: float
     blocks: float
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was read before the collectors ran, by schema."""
+
+    statements: Mapping[str, Statements]
+    late: Mapping[str, Late]
+
+
+def look(doctor: DoctorContext) -> Before:
+    """What is compared with later."""
+    session, window = doctor.needed(), float(doctor.config.window)
+    return Before(statements(doctor), {schema: _late(session, schema, window) for schema in doctor.schemas})
 
 
 def statements(doctor: DoctorContext) -> dict[str, Statements]:
@@ -109,21 +126,22 @@ def statements(doctor: DoctorContext) -> dict[str, Statements]:
     return found
 
 
-def examine(doctor: DoctorContext, before: Mapping[str, Statements]) -> Iterator[tuple[str, Finding]]:
-    """All checks of this group, by schema.
-
-    Args:
-        before: the statements before doctor watched.
-    """
-    session, after, window = doctor.needed(), statements(doctor), float(doctor.config.window)
+def examine(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
+    """All checks of this group, by schema."""
+    before: Before = doctor.before.get(GROUP.title) or Before({}, {})
+    session, after = doctor.needed(), statements(doctor)
     for schema in doctor.schemas:
         watch = doctor.context.schema_state(schema)
         yield schema, judge_budget(watch.verdict, doctor)
         silence = watch.completions.seconds if watch.completions else None
-        yield schema, judge_completions(_late(session, schema, window), silence, doctor.timeout)
+        late = _late(session, schema, float(doctor.config.window))
+        doctor.commits[schema] = Commits(
+            schema in before.late and late.newest != before.late[schema].newest, late.since, late.running
+        )
+        yield schema, judge_completions(late, silence, doctor.timeout)
         known = doctor.context.capable("pg_stat_statements")
         now = after.get(schema, Statements())
-        yield schema, judge_history(now, now.since(before.get(schema, Statements())), doctor, known=known)
+        yield schema, judge_history(now, now.since(before.statements.get(schema, Statements())), doctor, known=known)
 
 
 def _late(session: Session, schema: str, window: float) -> Late:
@@ -206,3 +224,6 @@ def _said(when: str, what: Statements) -> str:
         f"{when}: {count(what.calls, 'statement')}, {count(what.rows, 'row')}, {seconds(what.total / what.calls)} and "
         f"{what.rows / what.calls:.3g} rows each, {what.blocks / max(1.0, what.rows):,.0f} blocks a row"
     )
+
+
+GROUP = Group("The completer", (BUDGET, COMPLETIONS, HISTORY), examine, before=look)

@@ -1,4 +1,4 @@
--- The last completions within the window of seconds, and what runs: both by the index on state and finalized_at, at most 500 each.
+-- The last completions within the window of seconds, and what is running: both by the index on state and finalized_at, at most 500 each.
 with latest as (
     select
         j.finalized_at,
@@ -23,6 +23,7 @@ select
             filter (where l.finalized_at > clock_timestamp() - make_interval(secs => %(window)s))
     )::float8 as least,
     extract(epoch from clock_timestamp() - max(l.finalized_at))::float8 as since,
+    extract(epoch from max(l.finalized_at))::float8 as newest,
     (
         select count(*)::int
         from (select from {schema}.river_job as r where r.state = 'running' limit 30000) as running

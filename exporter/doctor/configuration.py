@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from exporter.config import Config
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.doctor.remedy import Ending, ending, read
 from exporter.humanize import seconds
 from exporter.postgres.address import APPLICATION
@@ -31,8 +32,6 @@ ELECTED = Check(
     "sent a query for more than 10 s, or is no exporter's, is a warning, and none at all is a note.",
     "locks, statements, queues and lag are measured by that one only",
 )
-CHECKS = (CONFIGURATION, COLLECTORS, ELECTED)
-
 SILENT = 10.0
 """Seconds after which an exporter that should send a query each second counts as hung."""
 
@@ -49,14 +48,13 @@ class LockHolder:
     silent: float | None
 
 
-def examine(doctor: DoctorContext) -> Iterator[Finding]:
-    """The checks of this group that ask no database."""
-    yield from judge(doctor.config)
-    yield judge_collectors(doctor.failures, doctor.watched)
-
-
-def elected(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
-    """The elected exporter of each River."""
+def examine(doctor: DoctorContext) -> Iterator[tuple[str | None, Finding]]:
+    """All checks of this group; which exporter is elected needs the database."""
+    for finding in judge(doctor.config):
+        yield None, finding
+    yield None, judge_collectors(doctor.failures, doctor.watched)
+    if doctor.missing():
+        return
     parameters = {"schemas": list(doctor.schemas), "class": LOCK_CLASS}
     sessions = read(doctor)
     for holder in doctor.needed().rows(LockHolder, "configuration_election", parameters):
@@ -126,3 +124,6 @@ def judge_elected(holder: LockHolder, end: Ending) -> Finding:
             remedy=f"restart the exporter at {holder.address}: another one takes over within seconds",
         )  # fmt: skip
     return ELECTED.ok(f"{who}, is the elected exporter, {since}")
+
+
+GROUP = Group("The exporter", (CONFIGURATION, COLLECTORS, ELECTED), examine, needs="nothing")

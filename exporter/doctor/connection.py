@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
+
+import psycopg
 
 from exporter.collectors.context import Target
 from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
-from exporter.doctor.context import DoctorContext
+from exporter.doctor.context import DoctorContext, at_limit, find_target
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
+from exporter.doctor.remedy import identifier
+from exporter.errors import ExporterError
 from exporter.humanize import seconds
-from exporter.postgres.sessions import Unreachable
+from exporter.postgres.sessions import Unreachable, one_line
 
 CONNECTION = Check(
     "connection",
@@ -33,8 +39,6 @@ RIGHTS = Check(
     "warning, what is optional a note.",
     "a part that cannot be seen cannot warn",
 )
-CHECKS = (CONNECTION, SERVER, SCHEMA, RIGHTS)
-
 _ADVICE = {
     "auth": "check user, password, pg_hba.conf and the role's CONNECTION LIMIT; the role is made by the SQL of "
     "`river-exporter setup-sql`",
@@ -51,6 +55,12 @@ def unreachable(doctor: DoctorContext, error: Unreachable) -> Finding:
     advice = _ADVICE.get(error.reason, _ADVICE["other"])
     if "unsupported startup parameter" in str(error):  # PgBouncer's words
         advice = "database.url leads to PgBouncer: give it PostgreSQL's own address, and keep river.url as River has it"
+    if at_limit(str(error)):
+        return CONNECTION.not_examined(
+            f"the role has no connection left for doctor, as others use all of them: {error}",
+            remedy=f"try again, or allow the role more; it was tried for {seconds(doctor.context.database.deadline)}",
+            sql=f"ALTER ROLE {identifier(role(doctor))} CONNECTION LIMIT 6;  -- 3 for each exporter, and 3 more",
+        )
     return CONNECTION.problem(
         f"no contact with the database: {error.reason}",
         str(error),
@@ -59,28 +69,49 @@ def unreachable(doctor: DoctorContext, error: Unreachable) -> Finding:
 
 
 def examine(doctor: DoctorContext) -> Iterator[Finding]:
-    """All checks of this group; the connection stands."""
-    yield CONNECTION.ok(f"connected to {doctor.context.database.address}")
-    yield from judge(doctor.context.target)
-
-
-def judge(target: Target) -> Iterator[Finding]:
-    """What was found out about the target."""
-    version = f"{target.version // 10000}.{target.version % 10000}"
-    if target.standby:
-        yield SERVER.problem(f"PostgreSQL {version} is a standby", remedy=REMEDIES["primary"])
-    elif not target.capabilities.get("server_version", True):
-        yield SERVER.problem(f"PostgreSQL {version} is too old", remedy=REMEDIES["server_version"])
+    """Connect, and all checks of this group."""
+    try:
+        find_target(doctor.context)
+    except Unreachable as error:
+        yield unreachable(doctor, error)
+    except (ExporterError, psycopg.Error) as error:
+        yield CONNECTION.problem("the server does not say what it is", one_line(error), remedy="read the reason above")
     else:
-        yield SERVER.ok(f"PostgreSQL {version}, the primary")
+        yield CONNECTION.ok(f"connected to {doctor.context.database.address}")
+        yield from judge(doctor.context.target, role(doctor))
+
+
+def version(number: int) -> str:
+    """A server's version as it is written: 180006 is 18.6."""
+    return f"{number // 10000}.{number % 10000}"
+
+
+def role(doctor: DoctorContext) -> str:
+    """Whom doctor logs in as."""
+    return doctor.context.database.address.parameters().get("user", "river_exporter")
+
+
+def judge(target: Target, role: str) -> Iterator[Finding]:
+    """What was found out about the target.
+
+    Args:
+        role: whom doctor logs in as.
+    """
+    text = f"PostgreSQL {version(target.version)}"
+    if target.standby:
+        yield SERVER.problem(f"{text} is a standby", remedy=REMEDIES["primary"])
+    elif not target.capabilities.get("server_version", True):
+        yield SERVER.problem(f"{text} is too old", remedy=REMEDIES["server_version"])
+    else:
+        yield SERVER.ok(f"{text}, the primary")
     if target.schemas:
         yield SCHEMA.ok(f"River's tables are in {', '.join(target.schemas)}")
     else:
         yield SCHEMA.problem("no river_job table where it is looked for", remedy=REMEDIES["river_schema"])
-    yield from _rights(target)
+    yield from _rights(target, role)
 
 
-def _rights(target: Target) -> Iterator[Finding]:
+def _rights(target: Target, role: str) -> Iterator[Finding]:
     missing = [name for name, there in target.capabilities.items() if not there]
     missing = [name for name in missing if name not in ("river_schema", "primary", "server_version")]
     if not target.schemas:
@@ -91,6 +122,20 @@ def _rights(target: Target) -> Iterator[Finding]:
         if name == "track_commit_timestamp":
             continue  # a setting, with a check of its own
         make = RIGHTS.note if name in OPTIONAL else RIGHTS.warning if name == "pg_stat_statements" else RIGHTS.problem
-        yield make(f"{name} is not to be seen", remedy=remedy(target, name))
+        text, sql = _grant(target, name, role)
+        yield make(f"{name} is not to be seen", remedy=text, sql=sql)
     if missing == ["track_commit_timestamp"]:
         yield RIGHTS.ok("the role sees everything it needs")
+
+
+def _grant(target: Target, capability: str, role: str) -> tuple[str, str]:
+    """What makes a capability that is missing visible, in words and in SQL."""
+    if capability == "pg_monitor":
+        return "grant it", f"GRANT pg_monitor TO {identifier(role)};"
+    if capability.startswith("river_"):
+        schemas = " ".join(f"--schema {shlex.quote(schema)}" for schema in target.schemas)
+        return f"run what `river-exporter setup-sql --role {shlex.quote(role)} {schemas}` prints, as a superuser", ""
+    return remedy(target, capability), ""
+
+
+GROUP = Group("Connection and rights", (CONNECTION, SERVER, SCHEMA, RIGHTS), examine, needs="nothing")

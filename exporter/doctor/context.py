@@ -1,34 +1,71 @@
 """What doctor examines: a Context like the running exporter's, its collectors run for some seconds, nothing changed.
 
-The collectors are the exporter's own, so that both see the same. Nothing is elected: the advisory lock by which
-exporters agree who speaks for the database is not touched, so a running one is not disturbed.
+The collectors are the exporter's own, so that both see the same. Nothing is elected: the advisory lock by which one
+exporter is elected is not touched, so a running one is not disturbed.
+
+Doctor shares the role's connection limit with a running exporter, so it has two sessions at most: one on
+`database.url`, over which all collectors and checks run one after the other, and one through River's endpoint.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from exporter.collectors.context import Context
 from exporter.collectors.discovery import classes
 from exporter.collectors.runner import Runner
-from exporter.collectors.scheduler import Schedule
+from exporter.collectors.scheduler import Lane, Schedule
 from exporter.collectors.schema_state import Blocking
 from exporter.collectors.target import TargetCollector
 from exporter.config import Config
 from exporter.errors import ExporterError
+from exporter.humanize import count
 from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.values import Values
-from exporter.postgres.address import addresses
+from exporter.postgres.address import Address, addresses
 from exporter.postgres.leader import Election
 from exporter.postgres.sessions import Database, Session, Unreachable
 
 FOLDER = "exporter.doctor"
 """Where doctor's own queries are."""
 
+DATABASE_LANES = ("sampler", "database")
+
 POLL = 0.2
+
+_AT_LIMIT = re.compile(r"too many connections for (role|database)")
+
+
+def at_limit(text: str) -> bool:
+    """Whether a connection was refused because the role, or the database, has its number of them."""
+    return _AT_LIMIT.search(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says.
+
+    Attributes:
+        explain: whether to explain the completing statement.
+        explain_url_file: a file with the URL of stronger credentials for that; None for those of `database.url`.
+        prometheus: address of a Prometheus whose rules are looked at.
+        output: `text`, `json` or `markdown`.
+        verbose: whether the text shows every finding that is ok.
+    """
+
+    config_file: Path | None = None
+    explain: bool = False
+    explain_url_file: Path | None = None
+    show_queries: bool = False
+    prometheus: str | None = None
+    output: str = "text"
+    verbose: bool = False
 
 
 class NoElection(Election):
@@ -47,29 +84,51 @@ class NoElection(Election):
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """Completions that are committed, which alone show that completing works.
+
+    Attributes:
+        seen: whether a newer one was there after the collectors ran than before.
+        since: seconds since the newest completed job was finished; None without any.
+        running: jobs marked running, counted up to 30,000.
+    """
+
+    seen: bool
+    since: float | None
+    running: int
+
+
 @dataclass(slots=True)
 class DoctorContext:
     """What the checks look at.
 
     Attributes:
         context: configuration, target and what the samplers saw.
+        explain_address: where the completing statement is explained.
         session: of doctor's own queries; None when there is no contact with the database.
+        before: what groups read before the collectors ran, by the group's title.
         values: what the collectors said last.
         blocking: every pair of waiter and blocker seen while watching, with the longest wait, by schema.
         failures: collectors that failed, with the reason.
         watched: seconds that the collectors ran.
-        show_queries: whether statements of others may be shown.
+        commits: whether completions were committed while the collectors ran, by schema.
         rivers: user, application and address of sessions that were seen to run River's statements.
+        hidden: sessions of this database that do not show what they do (`track_activities` is off for them).
     """
 
     context: Context
+    options: Options = field(default_factory=Options)
+    explain_address: Address | None = None
     session: Session | None = None
+    before: dict[str, Any] = field(default_factory=dict)
     values: Values = field(default_factory=lambda: Values([]))
     blocking: dict[str, dict[tuple[int, int], Blocking]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     watched: float = 0.0
-    show_queries: bool = False
+    commits: dict[str, Commits] = field(default_factory=dict)
     rivers: set[tuple[str, str, str]] = field(default_factory=set)
+    hidden: int = 0
 
     @property
     def config(self) -> Config:
@@ -97,16 +156,24 @@ class DoctorContext:
         return self.context.target.schemas
 
     @property
-    def found(self) -> bool:
-        """Whether the database answers and River is there."""
-        return self.context.database.reason == "" and bool(self.schemas)
+    def answers(self) -> bool:
+        """Whether the database answers."""
+        return self.context.database.reason == ""
+
+    def missing(self) -> str:
+        """Why nothing of River can be examined in the database: the reason; empty when it can be."""
+        if not self.answers:
+            return "no contact with the database"
+        if self.context.target.standby:
+            return "database.url leads to a standby, which knows neither the primary's sessions nor its statistics"
+        return "" if self.schemas else "River's tables are not there"
 
     def completing(self, schema: str) -> bool:
-        """Whether completions are committed as they are due, as far as was seen."""
-        state = self.context.schema_states.get(schema)
-        if state is None or state.completions is None:
+        """Whether a completion was committed while the collectors ran, and none was overdue."""
+        state, commits = self.context.schema_states.get(schema), self.commits.get(schema)
+        if commits is None or not commits.seen:
             return False
-        return not state.completions.seconds and not state.completions.due
+        return state is None or state.completions is None or not state.completions.seconds
 
     def river_users(self) -> list[str]:
         """Whom River logs in as, as far as its sessions were seen."""
@@ -117,8 +184,8 @@ class DoctorContext:
         """Why other users' sessions were not to be seen; empty when they were."""
         if not self.context.capable("pg_monitor"):
             return "without pg_monitor other users' sessions are not to be seen"
-        if self.context.target.standby:
-            return "a standby does not know the primary's sessions"
+        if self.hidden:
+            return f"track_activities is off for {count(self.hidden, 'session')}: what they run is not to be seen"
         return next((f"{name}: {self.failures[name]}" for name in ("sessions", "locks") if name in self.failures), "")
 
     def needed(self) -> Session:
@@ -126,6 +193,17 @@ class DoctorContext:
         if self.session is None:
             raise Unreachable(self.context.database.reason or "other", "no contact with the database")
         return self.session
+
+
+@dataclass(frozen=True, slots=True)
+class _Hidden:
+    number: int
+
+
+def count_hidden(session: Session) -> int:
+    """Sessions of this database that do not show what they do."""
+    (row,) = session.rows(_Hidden, "context_hidden")
+    return row.number
 
 
 def build_context(config: Config, environment: Mapping[str, str]) -> Context:
@@ -136,6 +214,7 @@ def build_context(config: Config, environment: Mapping[str, str]) -> Context:
     """
     database, river, pgbouncer = addresses(config, environment)
     shared = Database(database, float(config.database.statement_timeout) + 2.0)
+    session = shared.lease()
     return Context(
         config=config,
         database=shared,
@@ -144,8 +223,19 @@ def build_context(config: Config, environment: Mapping[str, str]) -> Context:
         snapshot=Snapshot(time.monotonic),
         election=NoElection(),
         clock=time.monotonic,
-        leases={"sampler": shared.lease(), "database": shared.lease()},
+        leases={"sampler": session, "database": session},
     )
+
+
+class _OneSession(Schedule):
+    """A schedule whose collectors of the database share a lane, as they share a session."""
+
+    def __init__(self, runners: list[Runner]) -> None:
+        super().__init__([runner for runner in runners if runner.collector.lane not in DATABASE_LANES])
+        shared = [runner for runner in runners if runner.collector.lane in DATABASE_LANES]
+        self.runners += shared
+        self.database = Lane("database", shared)
+        self.lanes.append(self.database)
 
 
 def find_target(context: Context) -> None:
@@ -168,13 +258,12 @@ def watch(doctor: DoctorContext, seconds: float, over: Callable[[], bool] = lamb
         over: whether to end earlier.
     """
     context = doctor.context
-    reach = context.database.reason == ""
     runners = [
         Runner(each(context))
         for each in classes()
-        if each.name != "election" and (reach or each.lane not in ("sampler", "database"))
+        if each.name != "election" and (doctor.answers or each.lane not in DATABASE_LANES)
     ]
-    schedule = Schedule(runners)
+    schedule = _OneSession(runners)
     started = time.monotonic()
     schedule.start()
     while (passed := time.monotonic() - started) < seconds and not over():
@@ -184,7 +273,7 @@ def watch(doctor: DoctorContext, seconds: float, over: Callable[[], bool] = lamb
     doctor.watched = time.monotonic() - started
     doctor.values = Values(list(context.snapshot.samples()))
     doctor.failures = {runner.collector.name: runner.failure for runner in runners if runner.failure}
-    if any(lane.is_alive() for lane in schedule.lanes if lane.name in ("sampler", "database")):
+    if schedule.database.is_alive():
         context.database.reason = context.database.reason or "timeout"  # a session of theirs still hangs
     for runner in runners:
         with suppress(ExporterError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from exporter.collectors.schema_state import Blocking
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.doctor.remedy import Ending, Sessions, ending, literal, read, shorten
 from exporter.humanize import seconds
 
@@ -27,7 +28,6 @@ PREPARED = Check(
     "Prepared transactions older than a minute; one that holds locks on River's tables is a problem.",
     "a prepared transaction has no session: nothing but ROLLBACK PREPARED ends it, not even a restart",
 )
-CHECKS = (LOCKS, IDLE, PREPARED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ def examine(doctor: DoctorContext) -> Iterator[Finding]:
         sessions = read(doctor)
         seen = [each for blocked in doctor.blocking.values() for each in blocked.values()]
         yield from judge_blocking(
-            seen, prepared, sessions, doctor.warning, doctor.critical, show_queries=doctor.show_queries
+            seen, prepared, sessions, doctor.warning, doctor.critical, show_queries=doctor.options.show_queries
         )
         holders = doctor.needed().rows(Holder, "locks_idle", {"schemas": list(doctor.schemas)})
-        yield from judge_holders(holders, sessions, show_queries=doctor.show_queries)
+        yield from judge_holders(holders, sessions, show_queries=doctor.options.show_queries)
     yield from judge_prepared(prepared)
 
 
@@ -149,3 +149,6 @@ def _rollback(prepared: Sequence[Prepared], *, anyway: bool = False) -> Ending:
         "roll it back, which loses its work, unless its transaction manager says that COMMIT PREPARED is due",
         "\n".join(f"ROLLBACK PREPARED {literal(each.gid)};" for each in chosen),
     )
+
+
+GROUP = Group("Locks", (LOCKS, IDLE, PREPARED), examine, progress="looking at locks, tables and settings")

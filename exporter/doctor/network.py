@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from exporter.doctor.context import DoctorContext
+from exporter.doctor.context import DoctorContext, at_limit
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.humanize import percentile, seconds, spread
 from exporter.postgres.probe import PHASES, Probe
 from exporter.postgres.sessions import Unreachable
@@ -36,9 +37,10 @@ ACQUIRE = Check(
     "is in here. Graded by the thresholds of the exporter's configuration.",
     "an attempt's timeout runs while it waits for a connection",
 )
-CHECKS = (CONNECT, ROUNDTRIP, JITTER, ACQUIRE)
-
 CONNECTS, ROUNDTRIPS, PAUSE = 10, 50, 0.02
+AGAIN = 0.2
+"""Seconds until a connection is asked for again that the role had none left for."""
+
 DEADLINE = 3.0
 """Seconds one try may take."""
 
@@ -50,11 +52,15 @@ _REMEDY = "look at the way between the pod and the server: node, mesh or proxy s
 
 @dataclass(slots=True)
 class Tries:
-    """What many tries through River's address took, in seconds; `failed` has the reason and text of each failure."""
+    """What many tries through River's endpoint took, in seconds; `failed` has the reason and text of each failure.
+
+    `limited` is what the server said when the role had no connection left for doctor, which is no fault of the network.
+    """
 
     phases: list[dict[str, float]] = field(default_factory=list)
     roundtrips: list[float] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    limited: str = ""
 
 
 def look(doctor: DoctorContext) -> Tries:
@@ -63,7 +69,7 @@ def look(doctor: DoctorContext) -> Tries:
     probe = Probe(doctor.context.river, DEADLINE)
     try:
         for _ in range(CONNECTS):
-            tries.phases.append(probe.connect())
+            tries.phases.append(_connect(probe, ends))
             if time.monotonic() > ends:
                 break
         for _ in range(ROUNDTRIPS):
@@ -72,10 +78,27 @@ def look(doctor: DoctorContext) -> Tries:
                 break
             time.sleep(PAUSE)
     except Unreachable as error:
-        tries.failed.append((error.reason, str(error)))
+        if at_limit(str(error)):
+            tries.limited = str(error)
+        else:
+            tries.failed.append((error.reason, str(error)))
     finally:
         probe.close()
     return tries
+
+
+def _connect(probe: Probe, ends: float) -> dict[str, float]:
+    """A new connection; where the role has none left, again until `ends` (monotonic seconds).
+
+    The server takes some milliseconds to count the connection before as closed.
+    """
+    while True:
+        try:
+            return probe.connect()
+        except Unreachable as error:
+            if not at_limit(str(error)) or time.monotonic() > ends:
+                raise
+            time.sleep(AGAIN)
 
 
 def examine(doctor: DoctorContext) -> Iterator[Finding]:
@@ -98,6 +121,10 @@ def judge(tries: Tries, timeout: float, warning: float, critical: float, *, pool
         warning: seconds of an attempt from which it is slow; `critical` those from which it nearly fails.
         pooled: whether River's address is another than the database's.
     """
+    if tries.limited and not tries.phases:
+        for check in GROUP.checks:
+            yield check.not_examined("the role has no connection left for doctor", remedy="see connection")
+        return
     for reason, text in tries.failed:
         yield CONNECT.problem(f"no connection through River's address: {reason}", text, remedy=_REMEDY)
     if tries.phases and not tries.failed:
@@ -121,3 +148,8 @@ def judge(tries: Tries, timeout: float, warning: float, critical: float, *, pool
             max(acquires), min(1.0, warning), critical, f"a connection, answering, {place}: {spread(acquires)}",
             remedy="raise the pooler's pool_size for River's user, or end what holds its server connections",
         )  # fmt: skip
+
+
+GROUP = Group(
+    "The network", (CONNECT, ROUNDTRIP, JITTER, ACQUIRE), examine, needs="nothing", progress="trying River's endpoint"
+)

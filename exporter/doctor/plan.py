@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from exporter.doctor.context import FOLDER
+from exporter.doctor.context import FOLDER, DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.doctor.remedy import table as quoted_table
 from exporter.humanize import seconds
 from exporter.postgres.address import Address
@@ -25,8 +26,6 @@ PLAN = Check(
     "estimate off by 10 times, from 100 rows on. A problem: 100,000 rows looked at, or no end within 2 s.",
     "a bad plan reads the whole table for each batch",
 )
-CHECKS = (PLAN,)
-
 PRIMARY = "river_job_pkey"
 ROWS = 5
 LOCK_TIMEOUT, STATEMENT_TIMEOUT = "200ms", "2s"
@@ -82,9 +81,10 @@ class Plan:
     primary: str = PRIMARY
 
 
-def examine(address: Address, schemas: Sequence[str]) -> Iterator[tuple[str, Finding]]:
+def examine(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
     """Explain in each schema."""
-    for schema in schemas:
+    address = doctor.explain_address or doctor.context.database.address
+    for schema in doctor.schemas:
         yield schema, _examine(address, schema)
 
 
@@ -216,3 +216,8 @@ def _way(node: Node, plan: Plan) -> str:
     if node.index == plan.primary:
         return f"it reads far more of {node.index} than its rows"
     return f"it finds its rows by {node.index}, not by the primary key"
+
+
+GROUP = Group(
+    "Its plan", (PLAN,), examine, progress="explaining the completing statement", wanted=lambda options: options.explain
+)

@@ -9,6 +9,7 @@ from exporter.collectors.pools import metrics
 from exporter.collectors.river import WORKERS
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.doctor.remedy import rivers_sessions
 from exporter.humanize import count, seconds, share
 from exporter.metrics.values import Values
@@ -31,8 +32,6 @@ SERVER = Check(
     "Connections of the server in use: 80 % is a warning, 95 % a problem.",
     "River cannot open a connection that the server has not",
 )
-CHECKS = (FREE, SIZE, SERVER)
-
 OWN = 5
 """Connections River itself needs beside its workers: completer, fetching, elector, listener, maintenance."""
 
@@ -97,8 +96,8 @@ def examine(doctor: DoctorContext) -> Iterator[Finding]:
     yield from judge_free(found, doctor.config.river.metrics_urls, doctor.failures.get("pgxpool", ""), doctor.warning)
     size = max((pool.most for pool in found if pool.most and pool.source != "pgbouncer"), default=None)
     size = size or doctor.context.river.pool_max_connections()
-    connections = None
-    if doctor.session and not doctor.unseen_sessions():
+    connections, unseen = None, doctor.missing() or doctor.unseen_sessions()
+    if doctor.session and not unseen:
         (connections,) = doctor.session.rows(
             Connections, "pool_connections", {"pids": sorted(rivers_sessions(doctor)), "users": doctor.river_users()}
         )
@@ -107,8 +106,8 @@ def examine(doctor: DoctorContext) -> Iterator[Finding]:
     )
     if connections:
         yield judge_connections(connections.used, connections.most)
-    elif doctor.session:
-        yield SERVER.not_examined(doctor.unseen_sessions(), remedy="see rights")
+    elif doctor.session and doctor.schemas:
+        yield SERVER.not_examined(unseen, remedy="see rights")
 
 
 def _workers(doctor: DoctorContext) -> tuple[float | None, str]:
@@ -193,3 +192,6 @@ def judge_connections(used: int, most: int) -> Finding:
         used / most, 0.8, 0.95, f"{used} of {count(most, 'connection')} in use",
         remedy="end idle sessions, put a pooler in front, or raise max_connections",
     )  # fmt: skip
+
+
+GROUP = Group("Pools and connections", (FREE, SIZE, SERVER), examine, needs="nothing")

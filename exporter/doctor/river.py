@@ -13,6 +13,7 @@ from exporter.collectors.river import PAUSED as PAUSED_SECONDS
 from exporter.collectors.stuck import STUCK as STUCK_JOBS
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.humanize import count, seconds
 from exporter.metrics.values import Values
 from exporter.river.facts import BACKLOG_PRESSURE, LEADER_TTL, MIGRATION_SINCE, REQUEUES_SINCE
@@ -57,8 +58,6 @@ AGE = Check(
     "How long the oldest available job of each queue that is not paused has waited: from 5 min on a warning.",
     "where completions stall, workers are held up too, and queues age; else more comes than workers take",
 )
-CHECKS = (VERSION, LEADER, STUCK, BACKLOG, MAINTENANCE, PAUSED, AGE)
-
 AGED = 300.0
 """Seconds from which RiverQueueAgeing speaks."""
 
@@ -187,3 +186,6 @@ def _maintenance(late: dict[str, float]) -> Iterator[Finding]:
         )
     if late and not overdue:
         yield MAINTENANCE.ok(f"on time: {', '.join(sorted(late))}")
+
+
+GROUP = Group("River", (VERSION, LEADER, STUCK, BACKLOG, MAINTENANCE, PAUSED, AGE), examine)

@@ -1,18 +1,18 @@
-"""One examination: watch for some seconds, then check by check; whatever fails becomes a finding itself."""
+"""One examination: the collectors run for some seconds, then each group judges; what fails becomes a finding itself."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
+from exporter.collectors.river import MIGRATION
 from exporter.config import Endpoint, load
 from exporter.doctor import (
     alerts,
@@ -29,20 +29,24 @@ from exporter.doctor import (
     storage,
     table,
 )
-from exporter.doctor.context import FOLDER, DoctorContext, build_context, find_target, watch
+from exporter.doctor.conclusion import conclude
+from exporter.doctor.context import FOLDER, DoctorContext, Options, at_limit, build_context, count_hidden, watch
 from exporter.doctor.finding import EXIT_CODES, Check, Finding, worst
+from exporter.doctor.group import Group
+from exporter.doctor.report import Examination
 from exporter.errors import ConfigError, ExporterError
 from exporter.logs.masking import mask
 from exporter.postgres.address import Address
-from exporter.postgres.sessions import Unreachable, one_line
+from exporter.postgres.sessions import one_line
 
-GROUPS: tuple[ModuleType, ...] = (
-    connection, completer, plan, pool, network, locks, table, storage, settings, river, configuration, alerts,
+GROUPS: tuple[Group, ...] = (
+    connection.GROUP, completer.GROUP, plan.GROUP, pool.GROUP, network.GROUP, locks.GROUP, table.GROUP, storage.GROUP,
+    settings.GROUP, river.GROUP, configuration.GROUP, alerts.GROUP,
 )  # fmt: skip
-"""The groups of checks, in the order in which they are documented."""
+"""The groups of checks, in the order in which they are examined and documented; the first one connects."""
 
 WATCH = 8.0
-"""Seconds the collectors look: long enough to see a stall and two readings of each counter."""
+"""Seconds the collectors run: long enough to see a stall and two readings of each counter."""
 
 QUICK: Mapping[str, str] = {
     "lag": "1s",
@@ -52,28 +56,7 @@ QUICK: Mapping[str, str] = {
     "statements": "4s",
     "maintenance": "4s",
 }
-"""Intervals shorter than a running exporter's, so that each collector has spoken within WATCH."""
-
-Found = Iterable[Finding | tuple[str | None, Finding]]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says.
-
-    Attributes:
-        explain: whether to explain the completing statement.
-        explain_url_file: a file with the URL of stronger credentials for that; None for those of `database.url`.
-        prometheus: address of a Prometheus whose rules are looked at.
-        output: `text`, `json` or `markdown`.
-    """
-
-    config_file: Path | None = None
-    explain: bool = False
-    explain_url_file: Path | None = None
-    show_queries: bool = False
-    prometheus: str | None = None
-    output: str = "text"
+"""Intervals shorter than a running exporter's, so that each collector has run within WATCH."""
 
 
 def run(options: Options, environment: Mapping[str, str] = os.environ) -> int:
@@ -82,21 +65,20 @@ def run(options: Options, environment: Mapping[str, str] = os.environ) -> int:
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    findings = examine(options, environment)
+    examination = examine(options, environment)
     if options.output == "json":
-        text = report.as_json(findings)
+        text = report.as_json(examination)
     elif options.output == "markdown":
-        text = report.as_markdown(findings)
+        text = report.as_markdown(examination)
     else:
-        text = report.as_text(findings, colour=sys.stdout.isatty() and not environment.get("NO_COLOR"))
+        colour = sys.stdout.isatty() and not environment.get("NO_COLOR")
+        text = report.as_text(examination, colour=colour, verbose=options.verbose)
     print(mask(text), end="")
-    return EXIT_CODES[worst(findings)]
+    return EXIT_CODES[worst(examination.findings)]
 
 
-def examine(
-    options: Options, environment: Mapping[str, str], say: Callable[[str], None] | None = None
-) -> list[Finding]:
-    """All findings.
+def examine(options: Options, environment: Mapping[str, str], say: Callable[[str], None] | None = None) -> Examination:
+    """Examine everything the options ask for.
 
     Args:
         say: takes a line of progress; by default it goes to stderr.
@@ -108,132 +90,102 @@ def examine(
     config = load(options.config_file, environment, {})
     quick = {f"collectors.{name}.interval": pace for name, pace in QUICK.items() if not config.collector(name).interval}
     context = build_context(load(options.config_file, environment, quick), environment)
-    stronger = _stronger(options)
-    doctor = DoctorContext(context, show_queries=options.show_queries)
+    doctor = DoctorContext(context, options, _stronger(options))
     logger = logging.getLogger("exporter")
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what fails is a finding
     try:
-        findings = list(_connect(doctor, say))
-        findings += _look(doctor, say)
-        if options.explain:
-            say("explaining the completing statement")
-            findings += _group(plan, lambda: plan.examine(stronger or context.database.address, doctor.schemas))
-        if options.prometheus:
-            url = options.prometheus
-            say("asking Prometheus for its rules")
-            findings += _group(alerts, lambda: alerts.examine(url))
-        return findings
+        connects, *others = GROUPS
+        say(f"connecting to {context.database.address}")
+        findings = list(_findings(connects, doctor))
+        _before(doctor, others)
+        say(f"watching River for {WATCH:.0f} s")
+        watch(doctor, WATCH)
+        for group in others:
+            if group.wanted is None or group.wanted(options):
+                if group.progress:
+                    say(group.progress)
+                findings += _findings(group, doctor)
+        asked = {check.name for group in others if group.wanted and group.wanted(options) for check in group.checks}
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Examination(conclude(doctor, findings), tuple(findings), _target(doctor), now, frozenset(asked))
     finally:
         context.close()
         logger.setLevel(level)
 
 
-def checks() -> list[tuple[ModuleType, tuple[Check, ...]]]:
+def checks() -> list[tuple[Group, tuple[Check, ...]]]:
     """Every check by its group, as documented."""
-    return [(group, group.CHECKS) for group in GROUPS]
+    return [(group, group.checks) for group in GROUPS]
 
 
-def _connect(doctor: DoctorContext, say: Callable[[str], None]) -> Iterator[Finding]:
-    say(f"connecting to {doctor.context.database.address}")
-    try:
-        find_target(doctor.context)
-    except Unreachable as error:
-        yield connection.unreachable(doctor, error)
-    except (ExporterError, psycopg.Error) as error:
-        yield connection.CONNECTION.problem(
-            "the database does not tell what it is", one_line(error), remedy="see the reason"
-        )
-    else:
-        yield from connection.examine(doctor)
+def _target(doctor: DoctorContext) -> str:
+    """What was examined, with its versions as far as they are known."""
+    context, parts = doctor.context, []
+    if context.target.version:
+        parts.append(f"PostgreSQL {connection.version(context.target.version)}")
+    parts.append(f"{context.database.address}")
+    for schema in doctor.schemas:
+        migration = doctor.values.one(MIGRATION.name, schema=schema)
+        parts.append(f"River in {schema}" + (f" (migration {migration:.0f})" if migration is not None else ""))
+    return ", ".join(parts)
 
 
-def _look(doctor: DoctorContext, say: Callable[[str], None]) -> Iterator[Finding]:
-    context = doctor.context
-    before: dict[str, Any] = {}
-    if context.database.reason == "":
-        with context.leases["database"].session() as session:
-            doctor.session = session.of(FOLDER)
-            before = {name: _quietly(look) for name, look in _looks(doctor).items()}
-        doctor.session = None
-    say(f"watching River for {WATCH:.0f} s")
-    watch(doctor, WATCH)
-    say("trying River's address")
-    tried = list(_group(network, lambda: network.examine(doctor)))
-    if doctor.found:
-        say("looking at locks, tables and settings")
-        yield from _inside(doctor, before)
-    elif context.target.schemas or context.database.reason:
-        yield from _group(pool, lambda: pool.examine(doctor))
-    yield from tried
-    yield from _group(configuration, lambda: _own(doctor))
-
-
-def _looks(doctor: DoctorContext) -> dict[str, Callable[[], Any]]:
-    """What is read before and after."""
-    return {
-        "statements": lambda: completer.statements(doctor),
-        "tables": lambda: table.tables(doctor),
-        "checkpoints": lambda: storage.checkpoints(doctor),
-    }
-
-
-def _inside(doctor: DoctorContext, before: Mapping[str, Any]) -> Iterator[Finding]:
-    """What doctor asks the database itself; every group in a session of its own deadline."""
-    groups: list[tuple[ModuleType, Callable[[], Found]]] = [
-        (completer, lambda: completer.examine(doctor, before.get("statements") or {})),
-        (pool, lambda: pool.examine(doctor)),
-        (locks, lambda: locks.examine(doctor)),
-        (table, lambda: table.examine(doctor, before.get("tables") or {})),
-        (storage, lambda: storage.examine(doctor, before.get("checkpoints"))),
-        (settings, lambda: settings.examine(doctor)),
-        (river, lambda: river.examine(doctor)),
-    ]
-    for group, look in groups:
-        yield from _group(group, lambda look=look: _in_session(doctor, look))  # type: ignore[misc]
-
-
-def _own(doctor: DoctorContext) -> Iterator[Finding | tuple[str | None, Finding]]:
-    """The exporter's own: its configuration, and who speaks."""
-    yield from configuration.examine(doctor)
-    if doctor.found:
-        yield from _in_session(doctor, lambda: configuration.elected(doctor))
-
-
-def _in_session(doctor: DoctorContext, look: Callable[[], Found]) -> Iterator[Finding | tuple[str | None, Finding]]:
+def _before(doctor: DoctorContext, groups: list[Group]) -> None:
+    """What groups compare with later, and what must be known before anything is judged."""
+    if doctor.missing():
+        return
     with doctor.context.leases["database"].session() as session:
         doctor.session = session.of(FOLDER)
-        try:
-            yield from look()
-        finally:
-            doctor.session = None
+        doctor.hidden = count_hidden(doctor.session)
+        doctor.before = {group.title: _quietly(group.before, doctor) for group in groups if group.before}
+    doctor.session = None
 
 
-def _group(group: ModuleType, look: Callable[[], Found]) -> Iterator[Finding]:
+def _findings(group: Group, doctor: DoctorContext) -> Iterator[Finding]:
     """A group's findings; the checks that could not be made are warned of, with the reason."""
+    if group.needs == "primary" and (reason := doctor.missing()):
+        if doctor.answers and doctor.context.target.standby:
+            yield from (check.not_examined(reason, remedy="see server") for check in group.checks)
+        return
     made = set()
     try:
-        for each in look():
+        for each in _in_session(group, doctor):
             schema, finding = each if isinstance(each, tuple) else (None, each)
             made.add(finding.check)
             yield replace(finding, schema=schema)
     except (ExporterError, psycopg.Error) as error:
-        for check in group.CHECKS:
+        for check in group.checks:
             if check.name not in made:
                 yield _not_examined(check, error)
 
 
+def _in_session(group: Group, doctor: DoctorContext) -> Iterator[Finding | tuple[str | None, Finding]]:
+    """What the group says, with a session of a deadline of its own where the database answers."""
+    if not doctor.answers:
+        yield from group.examine(doctor)
+        return
+    with doctor.context.leases["database"].session() as session:
+        doctor.session = session.of(FOLDER)
+        try:
+            yield from group.examine(doctor)
+        finally:
+            doctor.session = None
+
+
 def _not_examined(check: Check, error: Exception) -> Finding:
     if isinstance(error, psycopg.errors.LockNotAvailable):
-        return check.note("not examined: River's table is locked", remedy="see locks for who holds it")
+        return check.not_examined("River's table is locked", remedy="see locks for the session that holds it")
+    if at_limit(str(error)):
+        return check.not_examined("the role has no connection left for doctor", remedy="see connection")
     remedy = "see rights" if isinstance(error, psycopg.errors.InsufficientPrivilege) else "see connection"
     return check.warning("could not be examined", one_line(error), remedy=remedy)
 
 
-def _quietly(look: Callable[[], Any]) -> Any:
+def _quietly(look: Callable[[DoctorContext], Any], doctor: DoctorContext) -> Any:
     """What a first look saw; None when it could not: the second look says why."""
     try:
-        return look()
+        return look(doctor)
     except (ExporterError, psycopg.Error):
         return None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from exporter.doctor.context import FOLDER, DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.doctor.remedy import identifier
 from exporter.doctor.remedy import table as quoted_table
 from exporter.doctor.table import Table, tables
@@ -40,8 +41,6 @@ FILLFACTOR = Check(
     "each job is updated at least twice; with room on its page the new version stays there, and fewer blocks are "
     "written",
 )
-CHECKS = (TIMESTAMP, LOCK_WAITS, IDLE, AUTOVACUUM, FILLFACTOR)
-
 LARGE = 100_000
 """Rows from which a table's options matter."""
 
@@ -144,3 +143,6 @@ def judge_fillfactor(table: Table, schema: str) -> Finding:
             sql=f"ALTER TABLE {quoted_table(schema)} SET (fillfactor = 85);",
         )  # fmt: skip
     return FILLFACTOR.ok(f"fillfactor {table.fillfactor}", *evidence)
+
+
+GROUP = Group("Settings", (TIMESTAMP, LOCK_WAITS, IDLE, AUTOVACUUM, FILLFACTOR), examine)

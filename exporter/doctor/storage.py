@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.humanize import count, seconds
 
 STANDBY = Check(
@@ -27,7 +28,6 @@ WAITS = Check(
     "The time completing attempts waited for disk, WAL or a standby while doctor looked, graded by the thresholds.",
     "the commit counts against the attempt's timeout",
 )
-CHECKS = (STANDBY, CHECKPOINTS, WAITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ def required(names: str) -> int:
     return int(found[1]) if found else 1
 
 
-def examine(doctor: DoctorContext, before: Checkpoints | None) -> Iterator[Finding]:
+def examine(doctor: DoctorContext) -> Iterator[Finding]:
     """All checks of this group."""
+    before: Checkpoints | None = doctor.before.get(GROUP.title)
     session = doctor.needed()
     yield judge_standby(session.rows(Replication, "storage_replication")[0], doctor.warning)
     yield judge_checkpoints(before, checkpoints(doctor))
@@ -127,3 +128,6 @@ def judge_waits(worst: float, doctor: DoctorContext) -> Finding:
         worst, doctor.warning, doctor.critical, f"the worst attempt waited {seconds(worst)} for storage",
         remedy="see synchronous-standby and checkpoints; look at the disk's latency and write load",
     )  # fmt: skip
+
+
+GROUP = Group("Storage", (STANDBY, CHECKPOINTS, WAITS), examine, before=checkpoints)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
+from exporter.doctor.group import Group
 from exporter.doctor.remedy import Ending, Sessions, ending, identifier, literal, read
 from exporter.doctor.remedy import table as quoted_table
 from exporter.humanize import count, seconds, share, size
@@ -45,8 +46,6 @@ WRAPAROUND = Check(
     "How far river_job is on the way to transaction id wraparound: 40 % is a warning, 80 % a problem.",
     "at 100 % PostgreSQL takes no writes, completions among them",
 )
-CHECKS = (INDEX, DEAD, HORIZON, TRIGGERS, SCANS, WRAPAROUND)
-
 NEEDED = {
     "river_job_pkey": "(id)",
     "river_job_prioritized_fetching_index": "(state, queue, priority, scheduled_at, id)",
@@ -126,8 +125,9 @@ def tables(doctor: DoctorContext) -> dict[str, Table]:
     return {schema: session.rows(Table, "table", {"schema": schema}, schema)[0] for schema in doctor.schemas}
 
 
-def examine(doctor: DoctorContext, before: dict[str, Table]) -> Iterator[tuple[str | None, Finding]]:
+def examine(doctor: DoctorContext) -> Iterator[tuple[str | None, Finding]]:
     """All checks of this group, by schema."""
+    before: dict[str, Table] = doctor.before.get(GROUP.title) or {}
     session = doctor.needed()
     holders: list[Holder] = []
     sessions = Sessions({}, frozenset())
@@ -280,3 +280,6 @@ def _create(name: str, schema: str) -> str:
         f"CREATE UNIQUE INDEX CONCURRENTLY {identifier(name)} ON {table} {columns};\n"
         f"ALTER TABLE {table} ADD CONSTRAINT {identifier(name)} PRIMARY KEY USING INDEX {identifier(name)};"
     )
+
+
+GROUP = Group("River's table", (INDEX, DEAD, HORIZON, TRIGGERS, SCANS, WRAPAROUND), examine, before=tables)

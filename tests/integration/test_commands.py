@@ -106,7 +106,7 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Nowhere(r"make (bench|bench-\w+|preview)( ARGS=.*)?", LONG),
     Nowhere(r"python -m (tests\.budget_picture|tests\.preview\.incident|tests\.bench\.\w+)", LONG),
     # doctor
-    Here(f"(?:{EXEC})?river-exporter doctor", "  budget: .*\n(.*\n)*.* ok\n"),
+    Here(f"(?:{EXEC})?river-exporter doctor", r"\w+: .*\nriver-exporter \S+ doctor, (.*\n)*.* ok \(--verbose"),
     Here(r"river-exporter doctor --explain( --explain\.url-file \S+)?", r"ok +completing-plan: "),
     Here(f"{EXEC}river-exporter doctor --prometheus URL", r"ok +alerts: (.*\n)*ok +scraped: "),
     # runbooks

@@ -15,8 +15,9 @@ import yaml
 from psycopg import sql
 
 from exporter.config import variable
+from exporter.doctor import Options
 from exporter.doctor.finding import Finding
-from exporter.doctor.run import Options, examine
+from exporter.doctor.run import examine
 from tests.conftest import PASSWORD, ROLE, Database, StartExporter, StartRiver
 from tests.testbed.exporter import ROOT
 from tests.testbed.process import wait_for
@@ -37,7 +38,7 @@ def configuration(url: str, worker: River | None = None) -> dict[str, str]:
 
 def found(environment: Mapping[str, str], options: Options | None = None) -> dict[str, Finding]:
     """The worst finding of each check, by name."""
-    findings = examine(options or Options(), environment, say=lambda _: None)
+    findings = examine(options or Options(), environment, say=lambda _: None).findings
     order = ("ok", "note", "warning", "problem")
     return {each.check: each for each in sorted(findings, key=lambda each: order.index(each.status))}
 
@@ -224,7 +225,7 @@ def test_rights_that_are_missing_have_a_remedy(database: Database) -> None:
         with database.connect() as connection:
             connection.execute(f"GRANT pg_monitor TO {ROLE}".encode())
     assert findings["rights"].status == "problem"
-    assert "GRANT pg_monitor" in findings["rights"].remedy
+    assert findings["rights"].sql == f'GRANT pg_monitor TO "{ROLE}";'
 
 
 @pytest.fixture

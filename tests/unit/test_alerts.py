@@ -112,7 +112,7 @@ def test_a_runbook_names_checks_of_doctor_that_there_are(name: str) -> None:
     mentioned = re.findall(r"\bchecks?\s+((?:`[a-z-]+`(?:,\s+|\s+and\s+)?)+)", RUNBOOKS[name])
     checks = {check for each in mentioned for check in re.findall(r"`([a-z-]+)`", each)}
     assert checks
-    assert checks <= {check.name for group in GROUPS for check in group.CHECKS}
+    assert checks <= {check.name for group in GROUPS for check in group.checks}
 
 
 def test_links_of_runbooks_lead_to_runbooks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +32,11 @@ from exporter.doctor import (
     storage,
     table,
 )
-from exporter.doctor.context import DoctorContext, build_context
+from exporter.doctor.conclusion import Conclusion, leading
+from exporter.doctor.context import Commits, DoctorContext, build_context
 from exporter.doctor.finding import EXIT_CODES, Finding, worst
 from exporter.doctor.remedy import Backend, Ending, Sessions, ending, rivers_logins
+from exporter.doctor.report import Examination
 from exporter.doctor.run import checks
 from exporter.humanize import percentile, seconds, share, size
 from exporter.metrics.values import Values
@@ -130,7 +133,7 @@ def test_budget_names_the_cause_and_its_seconds() -> None:
 
 def test_silence_goes_before_what_completed_in_time() -> None:
     """Completions that came in time say nothing of the one that does not come."""
-    late = completer.Late(500, 0.25, 0.1, 0.01, 4.0, 20)
+    late = completer.Late(500, 0.25, 0.1, 0.01, 4.0, 20, 1e9)
     assert completer.judge_completions(late, None, 10).status == "ok"
     assert completer.judge_completions(late, 4.0, 10).status == "warning"
     assert completer.judge_completions(late, 12.0, 10).status == "problem"
@@ -138,10 +141,10 @@ def test_silence_goes_before_what_completed_in_time() -> None:
 
 def test_late_completions_are_graded_and_a_clock_ahead_is_told() -> None:
     """A negative lag is the clocks' difference."""
-    finding = completer.judge_completions(completer.Late(9, 3.0, 0.1, -2.0, 0.1, 20), None, 10)
+    finding = completer.judge_completions(completer.Late(9, 3.0, 0.1, -2.0, 0.1, 20, 1e9), None, 10)
     assert finding.status == "warning"
     assert any("ahead of the database's by 2 s" in line for line in finding.evidence)
-    assert completer.judge_completions(completer.Late(0, None, None, None, None, 0), None, 10).status == "note"
+    assert completer.judge_completions(completer.Late(0, None, None, None, None, 0, None), None, 10).status == "note"
 
 
 def test_statement_history_prefers_what_happened_while_doctor_looked() -> None:
@@ -316,11 +319,14 @@ def test_workers_are_not_taken_from_an_outage() -> None:
     """Jobs marked running while nothing completes are no workers; what is configured still counts."""
     stalled = doctor()
     stalled.context.target = Target(schemas=("public",))
-    stalled.context.schema_state("public").completions = Completions(1.0, 40.0, due=True)
     stalled.values = Values([WORKERS.sample(1520, "public")])
-    assert pool._workers(stalled)[0] is None
-    stalled.context.schema_state("public").completions = Completions(1.0, None)
-    assert pool._workers(stalled)[0] == 1520
+    for commits, silence, workers in (
+        (None, None, None), (Commits(False, 40.0, 1520), None, None), (Commits(True, 0.1, 20), 40.0, None),
+        (Commits(True, 0.1, 20), None, 1520),
+    ):  # fmt: skip
+        stalled.context.schema_state("public").completions = Completions(1.0, silence)
+        stalled.commits = {"public": commits} if commits else {}
+        assert pool._workers(stalled)[0] == workers
     assert pool._workers(doctor(RIVER_EXPORTER_RIVER_WORKERS="8")) == (8, "river.workers")
 
 
@@ -568,11 +574,11 @@ def test_rights_that_are_missing_are_graded_by_what_they_cost() -> None:
         version=180006,
         capabilities={"server_version": True, "pg_monitor": False, "river_leader": False, "pg_stat_statements": False},
     )
-    found = [(each.check, each.status) for each in connection.judge(target)]
+    found = [(each.check, each.status) for each in connection.judge(target, "bob")]
     assert found == [
         ("server", "ok"), ("river-schema", "ok"), ("rights", "problem"), ("rights", "note"), ("rights", "warning"),
     ]  # fmt: skip
-    nothing = {each.check: each.status for each in connection.judge(Target(standby=True, version=150000))}
+    nothing = {each.check: each.status for each in connection.judge(Target(standby=True, version=150000), "bob")}
     assert nothing == {"server": "problem", "river-schema": "problem", "rights": "ok"}
 
 
@@ -733,27 +739,74 @@ FINDINGS = [
 ]
 
 
-def test_text_report_has_the_worst_first_and_colour_only_when_asked() -> None:
-    """The word stands beside the colour; several schemas are named."""
-    text = report.as_text(FINDINGS, colour=False)
-    assert text.splitlines()[0] == "problem  locks (public): a *bad* <lock>"
+LOCKED = Examination(
+    (Conclusion("public", "stalled", "lock", "stalled: no completion for 4 s. Do: end it", FINDINGS[1]),),
+    (*FINDINGS, table.HORIZON.not_examined("no right", remedy="see rights"), locks.LOCKS.not_examined("no right")),
+    "PostgreSQL 18.6, 10.0.0.1:5432/app",
+    "2026-11-28T11:30:00Z",
+)
+
+
+def test_text_report_begins_with_the_conclusion_and_the_finding_that_holds_the_remedy() -> None:
+    """Then target, time and versions; what is ok is a number, unless it was asked for."""
+    text = report.as_text(LOCKED, colour=False, verbose=False)
+    lines = text.splitlines()
+    assert lines[0] == "stalled: no completion for 4 s. Do: end it"
+    assert re.fullmatch(
+        r"river-exporter \S+ doctor, 2026-11-28T11:30:00Z: PostgreSQL 18.6, 10.0.0.1:5432/app", lines[1]
+    )
+    assert lines[3] == "problem  locks (public): a *bad* <lock>"
     assert "         do:  end it\n              SELECT pg_terminate_backend(9);" in text
-    assert text.splitlines()[-1] == "1 problem, 1 warning, 1 ok"
+    assert lines[-1] == "1 problem, 1 warning, 2 not examined, 1 ok (--verbose shows what is ok)"
+    assert "connection: connected" not in text
+    assert "connection: connected" in report.as_text(LOCKED, colour=False, verbose=True)
+    assert "connection: connected" in report.as_text(
+        replace(LOCKED, asked=frozenset({"connection"})), colour=False, verbose=False
+    )
+    assert "note     vacuum-horizon: not examined: no right" in text
     assert "\x1b" not in text
-    assert "\x1b[31mproblem" in report.as_text(FINDINGS, colour=True)
+    assert "\x1b[31mproblem" in report.as_text(LOCKED, colour=True, verbose=False)
+
+
+def test_finding_with_the_remedy_goes_before_a_worse_one() -> None:
+    """The order of the others is that of their status."""
+    led = replace(LOCKED, conclusions=(replace(LOCKED.conclusions[0], leading=FINDINGS[2]),))
+    assert [each.check for each in led.ordered[:3]] == ["pool-size", "locks", "vacuum-horizon"]
 
 
 def test_json_report_has_every_field() -> None:
     """Programs read it."""
-    document = json.loads(report.as_json(FINDINGS))
+    document = json.loads(report.as_json(LOCKED))
     assert document["status"] == "problem"
+    assert document["conclusions"] == [
+        {
+            "schema": "public", "state": "stalled", "cause": "lock", "check": "locks",
+            "sentence": "stalled: no completion for 4 s. Do: end it",
+        }
+    ]  # fmt: skip
     assert document["findings"][0]["sql"] == "SELECT pg_terminate_backend(9);"
-    assert [each["check"] for each in document["findings"]] == ["locks", "pool-size", "connection"]
+    assert [each["check"] for each in document["findings"][:2]] == ["locks", "pool-size"]
+    assert [each["examined"] for each in document["findings"]].count(False) == 2
 
 
 def test_markdown_report_escapes_what_was_found() -> None:
     """Names come from users; a remedy that is SQL stands in a block of SQL."""
-    text = report.as_markdown(FINDINGS)
+    text = report.as_markdown(LOCKED)
+    assert text.splitlines()[2] == "**stalled: no completion for 4 s. Do: end it**"
     assert r"a \*bad\* \<lock\>" in text
     assert "```sql\nSELECT pg_terminate_backend(9);\n```" in text
     assert "- **ok** `connection`: connected" in text
+
+
+def test_the_leading_finding_is_the_causes_and_never_a_symptom_beside_a_reason() -> None:
+    """A worse finding of another kind, or of another River, does not hold the remedy."""
+    late = completer.COMPLETIONS.problem("late", remedy="see budget")
+    small, gone = pool.SIZE.warning("small", remedy="set it"), storage.STANDBY.problem("gone", remedy="x", sql="y;")
+    elsewhere = replace(locks.LOCKS.problem("held", remedy="end it", sql="z;"), schema="jobs")
+    found = [late, small, elsewhere, gone]
+    assert leading(found, "public", "pool") is small
+    assert leading(found, "public", "lock") is gone
+    assert leading(found, "jobs", "lock") is elsewhere
+    assert leading(found, "public", None) is gone
+    assert leading([late], "public", None) is late
+    assert leading([], "public", "lock") is None

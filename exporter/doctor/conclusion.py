@@ -1,0 +1,129 @@
+"""The sentence that doctor begins with: the state of completions, the cause, since when, and the one thing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.doctor.context import Commits, DoctorContext
+from exporter.doctor.finding import STATUSES, Finding
+from exporter.humanize import count, seconds
+
+CHECKS_OF: Mapping[str, tuple[str, ...]] = {
+    "pool": ("pool-free", "pool-size", "server-connections", "pool-acquire"),
+    "network": ("network-connect", "network-roundtrip", "network-jitter", "connection"),
+    "lock": ("locks", "prepared-transactions", "idle-in-transaction"),
+    "refused": ("completions-refused", "triggers", "server"),
+    "execution": ("triggers", "indexes", "dead-rows", "completing-plan", "completing-statement"),
+    "storage": ("synchronous-standby", "checkpoints", "storage-waits"),
+}
+"""Checks that may hold the remedy, by cause: the first that found something leads."""
+
+SYMPTOMS = frozenset({"budget", "completions", "completer-backlog", "leader", "queue-age", "stuck-jobs", "firing"})
+"""Checks that show that completions suffer, and never why."""
+
+SERIOUS = ("warning", "problem")
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What is so of one River.
+
+    Attributes:
+        state: of its completions, `unknown` where it could not be seen.
+        sentence: for a person.
+        leading: the finding that holds the remedy; None where nothing is to be done.
+    """
+
+    schema: str | None
+    state: str
+    cause: str | None
+    sentence: str
+    leading: Finding | None = None
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "schema": self.schema,
+            "state": self.state,
+            "cause": self.cause,
+            "sentence": self.sentence,
+            "check": self.leading.check if self.leading else None,
+        }
+
+
+def leading(findings: Sequence[Finding], schema: str | None, cause: str | None) -> Finding | None:
+    """The finding that holds the remedy: of the cause's checks the first that found something, else the worst.
+
+    A symptom leads only where nothing else was found.
+    """
+    mine = [each for each in findings if each.status in SERIOUS and each.schema in (None, schema)]
+    for check in CHECKS_OF.get(cause or "", ()):
+        found = [each for each in mine if each.check == check]
+        if found:
+            return max(found, key=lambda each: STATUSES.index(each.status))
+    return max(
+        mine, key=lambda each: (each.check not in SYMPTOMS, STATUSES.index(each.status), bool(each.sql)), default=None
+    )
+
+
+def next_step(finding: Finding | None) -> str:
+    """The one thing to do, on one line: SQL where there is some."""
+    if finding is None:
+        return ""
+    step = finding.sql or finding.remedy
+    return f" Do: {' '.join(step.split())}" if step else ""
+
+
+def conclude(doctor: DoctorContext, findings: Sequence[Finding]) -> tuple[Conclusion, ...]:
+    """A conclusion for each River, the worst first; one without a schema where no River was found."""
+    if doctor.missing():
+        first = leading(findings, None, None) or next((each for each in findings if not each.examined), None)
+        text = f"unknown: nothing of River was examined: {first.summary if first else doctor.missing()}."
+        return (Conclusion(None, "unknown", None, text + next_step(first), first),)
+    found = [_conclude(doctor, schema, findings) for schema in doctor.schemas]
+    return tuple(sorted(found, key=lambda each: -ORDER.index(each.state)))
+
+
+ORDER = ("ok", "slow", "unknown", "failing", "stalled")
+"""States of completions, from good to bad."""
+
+
+def _conclude(doctor: DoctorContext, schema: str, findings: Sequence[Finding]) -> Conclusion:
+    state, cause, detail = _state(doctor, schema)
+    first = leading(findings, schema, cause)
+    place = f" ({schema})" if len(doctor.schemas) > 1 else ""
+    text = f"{state}{place}: {detail}"
+    if cause:
+        text += f", cause {cause}"
+    if first:
+        more = sum(each.status in SERIOUS and each is not first for each in findings)
+        text += f"; {first.check}: {first.summary}" + (f", and {count(more, 'finding')} more" if more else "")
+    return Conclusion(schema, state, cause, f"{text}.{next_step(first)}", first)
+
+
+def _state(doctor: DoctorContext, schema: str) -> tuple[str, str | None, str]:
+    """The state of completions, its cause, and what shows it."""
+    seen, commits = doctor.context.schema_state(schema), doctor.commits.get(schema)
+    verdict, silence = seen.verdict, seen.completions.seconds if seen.completions else None
+    cause = verdict.cause if verdict else None
+    last = _last(commits)
+    if silence is not None and silence >= doctor.timeout / 10:
+        return "stalled", cause, f"no completion for {seconds(silence)} although one is due; {last}"
+    if unseen := doctor.unseen_sessions():
+        return "unknown", None, f"{unseen}; {last}"
+    if cause:
+        return "slow", cause, f"attempts to write completions are slow; {last}"
+    if doctor.completing(schema):
+        return "ok", None, f"completions are committed; {last}"
+    return "unknown", None, f"no completion was committed in {seconds(doctor.watched)}; {last}"
+
+
+def _last(commits: Commits | None) -> str:
+    if commits is None:
+        return "completed jobs could not be read"
+    running = f"{count(commits.running, 'job')} running"
+    if commits.since is None:
+        return f"no completed job is there, {running}"
+    return f"the last completed job finished {seconds(commits.since)} ago, {running}"
