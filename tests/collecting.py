@@ -76,6 +76,7 @@ class Exporter:
         collector = self.collector(name)
         samples = list(collector.collect())
         _check(collector, samples)
+        self.context.snapshot.put(name, samples, 3 * collector.pace())
         samples += [held for held in self.context.snapshot.held() if held.metric in collector.metrics]
         found: Values = {}
         for metric, labels, value in samples:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import ClassVar, Literal
 
+import psycopg
+
+from exporter.collectors.capabilities import answered
 from exporter.collectors.context import Context
+from exporter.collectors.identity import Identity
 from exporter.metrics.metric import Metric, Sample
 from exporter.postgres.sessions import Lease, Session
 
@@ -23,7 +28,9 @@ class Collector(ABC):
         metrics: every metric it may yield.
         lane: the thread it runs on.
         elected: whether only the elected exporter runs it, because every other would say the same.
-        needs: capabilities it cannot do without; while one is missing it does not run and shows nothing.
+        needs: capabilities it cannot do without; while one is missing it does not run and shows nothing. Only those
+            that the catalogue tells: what shows by trying would never be tried again.
+        partial: why the last run left a schema out, while it published the others.
     """
 
     name: ClassVar[str]
@@ -32,6 +39,7 @@ class Collector(ABC):
     lane: ClassVar[Lane] = "database"
     elected: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
+    partial: Exception | None = None
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -66,18 +74,48 @@ class DatabaseCollector(Collector):
         """The lane's session."""
         return self.context.leases[self.lane]
 
+    def optional(self, capability: str, schema: str = "") -> AbstractContextManager[None, bool]:
+        """A part that the server may refuse: the capability is then missing, and the rest of the run goes on."""
+        return self.context.refusals.optional(capability, schema)
+
+    def identity(self, session: Session) -> Identity:
+        """Which run of which server the session is connected to."""
+        return self.context.identities.of(self.lane, self.lease.generation, session, self.context.refusals)
+
     @abstractmethod
     def read(self, session: Session) -> Iterable[Sample]:
         """One run's samples."""
+
+
+def columns(*names: str) -> tuple[str, ...]:
+    """The capabilities that a query of these columns of river_job needs, beside `state`, which all do."""
+    return ("river_job", *(f"river_job.{name}" for name in names))
 
 
 class SchemaCollector(DatabaseCollector):
     """A collector that reads each schema of River this exporter is elected for; `schema` is a label of its metrics."""
 
     def read(self, session: Session) -> Iterator[Sample]:
-        """Every schema in turn."""
+        """Every schema in turn, each on its own: one that fails leaves the others their samples.
+
+        Raises:
+            psycopg.Error: no schema could be read.
+        """
+        self.partial, worked = None, False
         for schema in self.context.led():
-            yield from self.read_schema(session, schema)
+            if not all(self.context.capable(each, schema) for each in self.needs):
+                continue
+            try:
+                samples = list(self.read_schema(session, schema))
+            except psycopg.Error as error:
+                if not answered(error):
+                    raise
+                self.partial = error
+            else:
+                worked = True
+                yield from samples
+        if self.partial and not worked:
+            raise self.partial
 
     @abstractmethod
     def read_schema(self, session: Session, schema: str) -> Iterable[Sample]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.budget.silence import Running, Silence
-from exporter.collectors.base import SchemaCollector
+from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
 from exporter.collectors.schema_state import Completions
 from exporter.metrics.metric import Sample, gauge
@@ -43,7 +43,7 @@ class CompletionsCollector(SchemaCollector):
     name = "completions"
     interval = 1.0
     lane = "sampler"
-    needs = ("river_job",)
+    needs = columns("kind", "attempted_at", "finalized_at")
     metrics = (SILENCE,)
 
     def __init__(self, context: Context) -> None:

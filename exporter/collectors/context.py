@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.budget import Attempts, Budget, Wait
+from exporter.collectors.capabilities import Refusals
+from exporter.collectors.identity import Identities
 from exporter.collectors.schema_state import INFLIGHT, RUNNING, WAIT, WAITERS, SchemaState
 from exporter.config import Config
 from exporter.metrics.metric import Metric
@@ -22,12 +24,15 @@ class Target:
 
     `default` is the schema that River's names without one mean: the first in the search path, else of `schemas`.
     `remedies` says of a missing capability what mends it on this server, where the general remedy would not.
+    `lacking` says in which schemas a capability is missing that depends on the schema. `role` is quoted, as SQL has it.
     """
 
     schemas: tuple[str, ...] = ()
     default: str | None = None
     capabilities: Mapping[str, bool] = field(default_factory=dict)
     remedies: Mapping[str, str] = field(default_factory=dict)
+    lacking: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    role: str = ""
     statements_schema: str | None = None
     statements_version: tuple[int, ...] = ()
     pgstattuple_schema: str | None = None
@@ -46,6 +51,8 @@ class Context:
         clock: a monotonic clock in seconds.
 
     Attributes:
+        identities: the server behind each lane's connection.
+        refusals: what the server refused when it was tried.
         waits: what each source says of waiting for the network or a connection, asked at a moment in monotonic seconds.
     """
 
@@ -60,6 +67,8 @@ class Context:
     target: Target = field(default_factory=Target)
     schema_states: dict[str, SchemaState] = field(default_factory=dict)
     waits: dict[str, Callable[[float], Wait | None]] = field(default_factory=dict)
+    identities: Identities = field(default_factory=Identities)
+    refusals: Refusals = field(default_factory=Refusals)
 
     def configure(self, config: Config) -> None:
         """Take a configuration that was read anew; what is held already is held by its window from now on."""
@@ -91,8 +100,8 @@ class Context:
         return found
 
     def led(self) -> tuple[str, ...]:
-        """The schemas whose database-wide numbers are this exporter's to give."""
-        return self.election.led(self.clock())
+        """The schemas whose database-wide numbers are this exporter's to give; a dropped one no longer is."""
+        return tuple(schema for schema in self.election.led(self.clock()) if schema in self.target.schemas)
 
     def behind_pooler(self) -> bool:
         """Whether the probe goes to River's own pool of a pooler: another address than the database's, as River's user.
@@ -119,6 +128,12 @@ class Context:
         """Whether the database answers and what it says is not ours to give; not so while nobody knows."""
         return self.election.known(self.clock()) and not self.led()
 
-    def capable(self, capability: str) -> bool:
-        """Whether a capability is there; one that has not been checked yet is not."""
-        return self.target.capabilities.get(capability, False)
+    def capable(self, capability: str, schema: str | None = None) -> bool:
+        """Whether a capability is there, in `schema` or else in any; one that has not been checked yet is not."""
+        target = self.target
+        if self.refusals.missing(capability, schema):
+            return False
+        lacking = target.lacking.get(capability, frozenset())
+        if not lacking:
+            return target.capabilities.get(capability, False)
+        return schema not in lacking if schema else not lacking >= set(target.schemas)

@@ -12,6 +12,9 @@ LEADER = gauge(
     "river_exporter_is_leader", "1 when this exporter speaks for the schema's database, 0 when another does", "schema"
 )
 
+RETRY = 10.0
+"""Seconds after which a lock that the server refused is asked for again: each refusal is a line in the server's log."""
+
 
 class ElectionCollector(DatabaseCollector):
     """Contends for the schemas of the target."""
@@ -22,11 +25,18 @@ class ElectionCollector(DatabaseCollector):
     elected = False
     metrics = (LEADER,)
 
+    _retry = 0.0
+
     def read(self, session: Session) -> Iterator[Sample]:
-        """Contend; each schema with whether it is ours."""
-        context = self.context
+        """Contend; each schema with whether it is ours. Where the server refuses the lock, they are all ours."""
+        context, now = self.context, self.context.clock()
         schemas = () if context.target.standby else context.target.schemas
-        context.election.contend(session, self.lease.generation, schemas, context.clock())
+        if now >= self._retry:
+            with self.optional("pg_try_advisory_lock"):
+                context.election.contend(session, self.lease.generation, schemas, now)
+        if context.refusals.missing("pg_try_advisory_lock"):
+            self._retry = now + RETRY if now >= self._retry else self._retry
+            context.election.assume(schemas, now)
         led = context.led()
         for schema in schemas:
             yield LEADER.sample(float(schema in led), schema)

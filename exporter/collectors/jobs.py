@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collectors.base import SchemaCollector
+from exporter.collectors.base import SchemaCollector, columns
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
 
@@ -32,7 +32,7 @@ class JobsCollector(SchemaCollector):
 
     name = "jobs"
     interval = 10.0
-    needs = ("river_job",)
+    needs = columns("queue", "scheduled_at")
     metrics = (JOBS, OLDEST, FOLDED)
 
     def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:

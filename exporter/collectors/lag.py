@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from exporter.budget.evidence import LagSummary
-from exporter.collectors.base import SchemaCollector
+from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
 from exporter.collectors.queues import Queues
 from exporter.metrics.metric import Counter, Histogram, Sample, counter, gauge, histogram
@@ -58,7 +58,6 @@ class _Bunch:
 
     taken: float
     exact: bool
-    system: int
     xmax: str
     running: Sequence[str]
     state: str | None
@@ -75,16 +74,17 @@ class _Schema:
     """What is kept of one schema between two readings."""
 
     last: _Bunch | None = None
+    system: int | None = None
     finalized: float | None = None
     committed: float | None = None
     counted: deque[tuple[float, array[int]]] = field(default_factory=deque)
     least: deque[tuple[float, float]] = field(default_factory=deque)
     queues: Queues = field(default_factory=Queues)
 
-    def begins_anew(self, now: _Bunch) -> bool:
+    def begins_anew(self, now: _Bunch, system: int | None) -> bool:
         """Whether there is no reading before this one that it could be compared with."""
         last = self.last
-        return last is None or last.system != now.system or now.taken - last.taken > FORGOTTEN
+        return last is None or self.system != system or now.taken - last.taken > FORGOTTEN
 
     def parameters(self) -> dict[str, object]:
         """Those of the next reading."""
@@ -122,7 +122,7 @@ class LagCollector(SchemaCollector):
 
     name = "lag"
     interval = 5.0
-    needs = ("river_job",)
+    needs = columns("id", "queue", "finalized_at", "xmin", "cmin")
     metrics = (LAG, SKEW, COMPLETED, FINISHED)
 
     def __init__(self, context: Context) -> None:
@@ -148,9 +148,9 @@ class LagCollector(SchemaCollector):
         """Count what is new."""
         kept = self._schemas.setdefault(schema, _Schema())
         bunches = session.rows(_Bunch, "lag", kept.parameters(), schema=schema)
-        now = bunches[0]
-        if kept.begins_anew(now):
-            kept = self._schemas[schema] = _Schema(queues=kept.queues)
+        now, system = bunches[0], self.identity(session).system
+        if kept.begins_anew(now, system):
+            kept = self._schemas[schema] = _Schema(system=system, queues=kept.queues)
             bunches = []
         self._lag.declare(schema)
         for state in STATES:

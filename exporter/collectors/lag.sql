@@ -62,7 +62,6 @@ bunch as (
 select
     extract(epoch from reading.taken)::float8 as taken,
     reading.exact,
-    (select system_identifier from pg_control_system()) as system,
     pg_snapshot_xmax(reading.snapshot)::xid::text as xmax,
     array(select xid::xid::text from pg_snapshot_xip(reading.snapshot) as xid) as running,
     bunch.*

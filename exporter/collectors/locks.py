@@ -51,7 +51,7 @@ class LocksCollector(DatabaseCollector):
     name = "locks"
     interval = 1.0
     lane = "sampler"
-    needs = ("pg_monitor",)
+    needs = ("pg_monitor", "track_activities", "track_activity_query_size")
     metrics = (WAITING, WAITERS, WAIT)
 
     def __init__(self, context: Context) -> None:

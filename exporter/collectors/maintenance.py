@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from exporter.collectors.base import SchemaCollector
+from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
+from exporter.collectors.statements import StatementsCollector
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
 from exporter.river.facts import MAINTENANCE
@@ -32,6 +33,10 @@ PATIENCE = 30.0
 @dataclass(frozen=True, slots=True)
 class _Due:
     waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Indexes:
     indexes: Sequence[int] | None
 
 
@@ -57,7 +62,6 @@ class MaintenanceCollector(SchemaCollector):
 
     name = "maintenance"
     interval = 15.0
-    needs = ("river_job",)
     metrics = (LATE,)
 
     def __init__(self, context: Context) -> None:
@@ -66,23 +70,34 @@ class MaintenanceCollector(SchemaCollector):
 
     def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
         """Each service that was seen at work, and the scheduler, whose omissions are seen at once."""
+        if all(self.context.capable(each, schema) for each in columns("queue", "priority", "scheduled_at")):
+            (due,) = session.rows(_Due, "maintenance_due", schema=schema)
+            yield LATE.sample(_late(due.waited, MAINTENANCE["scheduler"].interval), schema, "scheduler")
+        (found,) = session.rows(_Indexes, "maintenance_indexes", {"schema": schema})
         kept = self._schemas.setdefault(schema, _Schema())
-        (due,) = session.rows(_Due, "maintenance", {"schema": schema}, schema=schema)
-        now = self.context.clock()
+        now, seen_at_work = self.context.clock(), self._statements_read()
         if now - kept.at > 3 * self.pace():
             kept.since = now  # what happened meanwhile was another exporter's to see
-        elif kept.indexes != due.indexes:
+        elif kept.indexes != found.indexes:
             kept.reindexed = now
-        kept.at, kept.indexes = now, due.indexes
+        if not seen_at_work:
+            kept.since = now  # what is not seen is not late
+        kept.at, kept.indexes = now, found.indexes
+        if not seen_at_work:
+            return
         for name in SERVICES:
             service = MAINTENANCE[name]
             seen = self.context.schema_state(schema).heard.get(service.operation, float("-inf"))
             if name == "reindexer":
                 seen = max(seen, kept.reindexed)
-            if name == "scheduler":
-                yield LATE.sample(_late(due.waited, service.interval), schema, name)
-            elif seen > float("-inf"):
+            if name != "scheduler" and seen > float("-inf"):
                 yield LATE.sample(_late(now - max(seen, kept.since), service.interval), schema, name)
+
+    def _statements_read(self) -> bool:
+        """Whether the calls of statements are read, and their texts: services show at work by nothing else."""
+        age = self.context.snapshot.age("statements")
+        recent = 2 * float(self.context.config.collector("statements").interval or StatementsCollector.interval)
+        return age is not None and age <= recent and not self.context.refusals.missing("pg_stat_statements_texts")
 
 
 def _late(waited: float, interval: float) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.collectors.base import SchemaCollector
+from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
 from exporter.collectors.queues import Queues
 from exporter.collectors.schema_state import RUNNING
@@ -81,7 +81,6 @@ class RiverCollector(SchemaCollector):
 
     name = "river"
     interval = 5.0
-    needs = ("river_job",)
     metrics = (LEADER, LEASE, ELECTED, CHANGES, WORKERS, RUNNING, CLIENTS, BACKLOG, PAUSED, MIGRATION)
 
     def __init__(self, context: Context) -> None:
@@ -94,12 +93,14 @@ class RiverCollector(SchemaCollector):
         kept = self._schemas.get(schema)
         if kept is None:
             kept = self._schemas[schema] = _Schema()
-        yield from self._workers(session, schema, kept)
-        if self.context.capable("river_leader"):
+        capable = self.context.capable
+        if all(capable(each, schema) for each in columns("attempted_by")):
+            yield from self._workers(session, schema, kept)
+        if capable("river_leader", schema):
             yield from self._leader(session, schema, kept)
-        if self.context.capable("river_queue"):
+        if capable("river_queue", schema):
             yield from self._queues(session, schema, kept)
-        if self.context.capable("river_migration"):
+        if capable("river_migration", schema):
             (migration,) = session.rows(_Migration, "river_migration", schema=schema)
             if migration.version is not None:
                 yield MIGRATION.sample(migration.version, schema)
@@ -133,7 +134,7 @@ class RiverCollector(SchemaCollector):
         if not self._stalled(schema):
             kept.hour.see(now, row.running)
         clients = None
-        if self.context.capable("river_client"):
+        if self.context.capable("river_client", schema):
             (clients,) = session.rows(_Clients, "river_clients", schema=schema)
         if alive := (clients and clients.clients) or row.clients:  # without a running job nobody knows
             yield CLIENTS.sample(alive, schema)

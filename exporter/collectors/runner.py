@@ -80,7 +80,12 @@ class Runner:
             self._last = (1.0, time.monotonic() - started, lateness)
             self._last_success = time.time()
             self._rest = 1
-            self._said = ""
+            if collector.partial:  # the other schemas' samples are published all the same
+                self._failures.add(1, collector.name)
+                self._last = (0.0, *self._last[1:])
+                self._say(collector.partial)
+            else:
+                self._said = ""
         return True
 
     def pace(self) -> float:

@@ -20,7 +20,6 @@ DEADLOCKS = counter("river_postgres_deadlocks_total", "Deadlocks in the database
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    started: float
     reset: float | None
     connections: float
     most: float
@@ -42,6 +41,10 @@ class ServerCollector(DatabaseCollector):
 
     def read(self, session: Session) -> Iterator[Sample]:
         """One row."""
+        with self.optional("pg_stat_database"):
+            yield from self._samples(session)
+
+    def _samples(self, session: Session) -> Iterator[Sample]:
         (row,) = session.rows(_Server, "server")
         yield CONNECTIONS.sample(row.connections)
         yield MAXIMUM.sample(row.most)
@@ -50,5 +53,5 @@ class ServerCollector(DatabaseCollector):
             (TEMP_BYTES, ()): row.temp_bytes,
             (DEADLOCKS, ()): row.deadlocks,
         }
-        self._counters.take(row.started, reading, row.reset)
+        self._counters.take(self.identity(session).started, reading, row.reset)
         yield from self._counters.samples()

@@ -1,6 +1,5 @@
 -- Connections of the whole server, and what went wrong in this database.
 select
-    extract(epoch from pg_postmaster_start_time())::float8 as started,
     extract(epoch from d.stats_reset)::float8 as reset,
     (select sum(every.numbackends) from pg_catalog.pg_stat_database as every)::float8 as connections,
     current_setting('max_connections')::float8 as most,

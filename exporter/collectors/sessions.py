@@ -95,7 +95,7 @@ class SessionsCollector(DatabaseCollector):
     name = "sessions"
     interval = 1.0
     lane = "sampler"
-    needs = ("pg_monitor",)
+    needs = ("pg_monitor", "track_activities", "track_activity_query_size")
     metrics = (SECONDS, COUNT, INFLIGHT, pool.CONNECTIONS, pool.MOST, pool.FREE)
 
     def __init__(self, context: Context) -> None:

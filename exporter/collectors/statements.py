@@ -1,12 +1,14 @@
 """Statements: pg_stat_statements by River's operations, accumulated from each entry's own differences.
 
 Facts (PostgreSQL manual, "pg_stat_statements"): entries are evicted and reset, so a sum over them can fall; version 1.8
-of the extension, not of the server, lacks `toplevel` and `pg_stat_statements_info`. A cancelled statement never enters.
+of the extension, not of the server, lacks `toplevel` and `pg_stat_statements_info`, and 1.3 to 1.7 have one time for
+planning and execution; pg_upgrade keeps the old version. A cancelled statement never enters. Reading texts converts
+those of all databases to this one's encoding, so one that cannot be converted fails the read of every text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.collectors.base import DatabaseCollector
@@ -49,12 +51,6 @@ class _Text:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    system: int
-    started: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Info:
     deallocated: float
     reset: float | None
@@ -81,24 +77,24 @@ class StatementsCollector(DatabaseCollector):
     def read(self, session: Session) -> Iterator[Sample]:
         """Add what each entry rose by to its operation."""
         target = self.context.target
-        modern = target.statements_version >= (1, 9)
         parameters = {"database": target.database}
-        rows = session.rows(
-            _Row, "statements" if modern else "statements_18", parameters, schema=target.statements_schema
-        )
-        (source,) = session.rows(_Source, "statements_source")
+        source = self.identity(session)
+        rows = session.rows(_Row, _query(target.statements_version), parameters, schema=target.statements_schema)
         self._recognise(session, {row.queryid for row in rows})
         reset = None
-        if modern:
-            (info,) = session.rows(_Info, "statements_info", schema=target.statements_schema)
-            reset = info.reset
-            self._deallocated.take((source, reset), {(DEALLOCATED, ()): info.deallocated})
+        if target.statements_version >= (1, 9):
+            with self.optional("pg_stat_statements_info"):
+                (info,) = session.rows(_Info, "statements_info", schema=target.statements_schema)
+                reset = info.reset
+                self._deallocated.take((source, reset), {(DEALLOCATED, ()): info.deallocated})
+                yield from self._deallocated.samples()
         reading = {(row.userid, row.queryid, row.toplevel): self._numbers(row) for row in rows}
         rises = self._differences.take(source, reading, reset)
         for (_, queryid, _), rise in rises.items():
-            if (statement := self._statements.get(queryid, OTHER)) is not None:
+            # without its text an entry is not counted at all: as `other` it would hide what River does
+            if (statement := self._statements.get(queryid)) is not None:
                 self._add(statement, rise)
-        for each in (self._calls, self._seconds, self._rows, self._blocks, self._folded, self._deallocated):
+        for each in (self._calls, self._seconds, self._rows, self._blocks, self._folded):
             yield from each.samples()
 
     def _recognise(self, session: Session, ids: set[int]) -> None:
@@ -108,13 +104,19 @@ class StatementsCollector(DatabaseCollector):
             return
         target = self.context.target
         parameters = {"database": target.database, "ids": unseen}
-        for row in session.rows(_Text, "statements_texts", parameters, schema=target.statements_schema):
+        for row in self._texts(session, parameters):
             own = MARK in row.query
             statement = self._statements[row.queryid] = None if own else classify(row.query)
             if statement and statement.in_transaction is not None and (schema := statement.schema or target.default):
                 self.context.schema_state(schema).wrapped = statement.in_transaction
             if statement and statement.operation in _FOLDS:
                 self._folded.add(1, statement.operation)
+
+    def _texts(self, session: Session, parameters: Mapping[str, object]) -> list[_Text]:
+        """The texts of the ids; where one entry makes the whole read fail, those that sessions show."""
+        with self.optional("pg_stat_statements_texts"):
+            return session.rows(_Text, "statements_texts", parameters, schema=self.context.target.statements_schema)
+        return session.rows(_Text, "statements_shown", {"ids": parameters["ids"]})
 
     def _add(self, statement: Statement, rise: tuple[float, ...]) -> None:
         operation = statement.operation
@@ -131,3 +133,8 @@ class StatementsCollector(DatabaseCollector):
     @staticmethod
     def _numbers(row: _Row) -> tuple[float, ...]:
         return (row.calls, row.seconds, row.rows, row.hit, row.read, row.dirtied, row.written)
+
+
+def _query(version: tuple[int, ...]) -> str:
+    """The query for a version of the extension."""
+    return "statements" if version >= (1, 9) else "statements_18" if version >= (1, 8) else "statements_13"

@@ -36,17 +36,20 @@ LAG = gauge("river_standby_lag_seconds", "Longest lag of a synchronous standby; 
 
 @dataclass(frozen=True, slots=True)
 class _Wal:
-    started: float
     reset: float | None
     bytes: float
     buffers_full: float | None
-    write_seconds: float | None
-    sync_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _WalTimes:
+    reset: float | None
+    write_seconds: float
+    sync_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoints:
-    started: float
     reset: float | None
     timed: float
     requested: float
@@ -56,7 +59,6 @@ class _Checkpoints:
 
 @dataclass(frozen=True, slots=True)
 class _Io:
-    started: float
     reset: float | None
     operation: str
     operations: float
@@ -81,26 +83,46 @@ class StorageCollector(DatabaseCollector):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._wal = CumulativeCounters(WAL, WAL_SECONDS, WAL_FULL)
+        self._wal = CumulativeCounters(WAL, WAL_FULL)
+        self._wal_times = CumulativeCounters(WAL_SECONDS)
         self._checkpoints = CumulativeCounters(CHECKPOINTS, CHECKPOINT_SECONDS)
         self._io = CumulativeCounters(IO, IO_SECONDS)
 
     def read(self, session: Session) -> Iterator[Sample]:
-        """All of it; the standbys only where the role may see them."""
+        """Each view on its own: some providers refuse some of them; the standbys only where the role may see them."""
+        started = self.identity(session).started
+        with self.optional("pg_stat_wal"):
+            yield from self._wal_samples(session, started)
+            if session.version < 180000:
+                yield from self._wal_time_samples(session, started)
+        with self.optional("pg_stat_checkpointer"):
+            yield from self._checkpoint_samples(session, started)
+        with self.optional("pg_stat_io"):
+            yield from self._io_samples(session, started)
+            if session.version >= 180000:
+                yield from self._wal_time_samples(session, started)
+        if self.context.capable("pg_monitor"):
+            with self.optional("pg_stat_replication"):
+                yield from self._standbys(session)
+
+    def _wal_samples(self, session: Session, started: float | None) -> Iterator[Sample]:
         (wal,) = session.rows(_Wal, "storage_wal")
-        self._wal.take(
-            wal.started,
-            {
-                (WAL, ()): wal.bytes,
-                (WAL_FULL, ()): wal.buffers_full,
-                (WAL_SECONDS, ("write",)): wal.write_seconds,
-                (WAL_SECONDS, ("sync",)): wal.sync_seconds,
-            },
-            wal.reset,
-        )
+        self._wal.take(started, {(WAL, ()): wal.bytes, (WAL_FULL, ()): wal.buffers_full}, wal.reset)
+        yield from self._wal.samples()
+
+    def _wal_time_samples(self, session: Session, started: float | None) -> Iterator[Sample]:
+        for row in session.rows(_WalTimes, "storage_wal_times"):
+            reading: Reading = {
+                (WAL_SECONDS, ("write",)): row.write_seconds,
+                (WAL_SECONDS, ("sync",)): row.sync_seconds,
+            }
+            self._wal_times.take(started, reading, row.reset)
+            yield from self._wal_times.samples()
+
+    def _checkpoint_samples(self, session: Session, started: float | None) -> Iterator[Sample]:
         (checkpoints,) = session.rows(_Checkpoints, "storage_checkpoints")
         self._checkpoints.take(
-            checkpoints.started,
+            started,
             {
                 (CHECKPOINTS, ("timed",)): checkpoints.timed,
                 (CHECKPOINTS, ("requested",)): checkpoints.requested,
@@ -109,17 +131,17 @@ class StorageCollector(DatabaseCollector):
             },
             checkpoints.reset,
         )
+        yield from self._checkpoints.samples()
+
+    def _io_samples(self, session: Session, started: float | None) -> Iterator[Sample]:
         if io := session.rows(_Io, "storage_io"):
             reading: Reading = {
                 (metric, (row.operation,)): value
                 for row in io
                 for metric, value in ((IO, row.operations), (IO_SECONDS, row.seconds))
             }
-            self._io.take(io[0].started, reading, io[0].reset)
-        for counters in (self._wal, self._checkpoints, self._io):
-            yield from counters.samples()
-        if self.context.capable("pg_monitor"):
-            yield from self._standbys(session)
+            self._io.take(started, reading, io[0].reset)
+            yield from self._io.samples()
 
     @staticmethod
     def _standbys(session: Session) -> Iterator[Sample]:

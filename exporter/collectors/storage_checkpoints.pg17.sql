@@ -1,6 +1,5 @@
 -- The checkpointer's work; in a view of its own since PostgreSQL 17.
 select
-    extract(epoch from pg_postmaster_start_time())::float8 as started,
     extract(epoch from c.stats_reset)::float8 as reset,
     c.num_timed::float8 as timed,
     c.num_requested::float8 as requested,

@@ -1,6 +1,5 @@
 -- The checkpointer's work; in pg_stat_bgwriter up to PostgreSQL 16.
 select
-    extract(epoch from pg_postmaster_start_time())::float8 as started,
     extract(epoch from b.stats_reset)::float8 as reset,
     b.checkpoints_timed::float8 as timed,
     b.checkpoints_req::float8 as requested,

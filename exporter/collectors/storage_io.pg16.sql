@@ -1,7 +1,6 @@
 -- I/O of all kinds of processes on tables and their indexes; the times where track_io_timing is on.
 -- WAL, which PostgreSQL 18 counts here too, is left out so that all versions mean the same.
 select
-    extract(epoch from pg_postmaster_start_time())::float8 as started,
     extract(epoch from i.stats_reset)::float8 as reset,
     o.operation,
     o.operations::float8 as operations,

@@ -1,6 +1,5 @@
 -- I/O of all kinds of processes on tables and their indexes: pg_stat_io is of PostgreSQL 16, and this asks nothing.
 select
-    0::float8 as started,
     null::float8 as reset,
     ''::text as operation,
     0::float8 as operations,

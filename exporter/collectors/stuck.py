@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from exporter.collectors.base import SchemaCollector
+from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
@@ -91,7 +91,7 @@ class StuckCollector(SchemaCollector):
 
     name = "stuck"
     interval = 15.0
-    needs = ("river_job",)
+    needs = columns("kind", "attempted_at", "finalized_at", "attempted_by")
     metrics = (STUCK, RESCUE)
 
     def __init__(self, context: Context) -> None:
@@ -108,7 +108,7 @@ class StuckCollector(SchemaCollector):
         for each in running:
             kept.took(each.client, each.taken)
         alive: set[str] = set()
-        if self.context.capable("river_client"):
+        if self.context.capable("river_client", schema):
             alive = {row.client for row in session.rows(_Client, "stuck_clients", schema=schema)}
         latest = max(kept.taken.values(), default=0.0)
         counts, oldest = {"client_gone": 0, "too_long": 0}, 0.0

@@ -51,7 +51,6 @@ OTHER = "other"
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    started: float
     live: float
     dead: float
     sequential_scans: float
@@ -63,7 +62,6 @@ class _Table:
     vacuumed: float | None
     analyzed: float | None
     overdue: float
-    running: bool
     wraparound: float
 
 
@@ -88,12 +86,16 @@ class _Pending:
     pages: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Vacuum:
+    running: bool
+
+
 class TableCollector(SchemaCollector):
     """Reads the catalogue's statistics of river_job."""
 
     name = "table"
     interval = 30.0
-    needs = ("pg_monitor",)
     metrics = (
         ROWS, SIZE, PER_ROW, SCANS, READ, UPDATES, OVERDUE, VACUUMED, VACUUMING, WRAPAROUND,
         INDEX_SIZE, INDEX_SCANS, INDEX_VALID, INVALID, PENDING,
@@ -106,23 +108,36 @@ class TableCollector(SchemaCollector):
     def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
         """The table, its size, its indexes."""
         parameters = {"schema": schema}
-        (table,) = session.rows(_Table, "table", parameters)
+        tables = session.rows(_Table, "table", parameters)
+        if not tables:
+            return  # dropped since the target was looked up
+        (table,) = tables
         (size,) = session.rows(_Size, "table_size", parameters)
         indexes = session.rows(_Index, "table_indexes", parameters)
-        yield from self._table(schema, table)
+        yield WRAPAROUND.sample(table.wraparound, schema)
+        counted = self.context.capable("track_counts")
+        if counted:
+            yield from self._table(schema, table)
+        if self.context.capable("pg_monitor"):
+            with self.optional("pg_stat_progress_vacuum", schema):
+                (vacuum,) = session.rows(_Vacuum, "table_vacuum", parameters)
+                yield VACUUMING.sample(float(vacuum.running), schema)
         for part in ("heap", "indexes", "toast"):
             yield SIZE.sample(getattr(size, part), schema, part)
-        if table.live:
+        if table.live and counted:
             yield PER_ROW.sample(size.heap / table.live, schema)
         scans = self._scans(schema, indexes)
         yield from self._indexes(schema, indexes)
         if extension := self.context.target.pgstattuple_schema:
-            for row in session.rows(_Pending, "table_pending", parameters, schema=extension):
-                if row.index in INDEXES:
-                    yield PENDING.sample(row.pages, schema, row.index)
+            with self.optional("pgstattuple", schema):
+                for row in session.rows(_Pending, "table_pending", parameters, schema=extension):
+                    if row.index in INDEXES:
+                        yield PENDING.sample(row.pages, schema, row.index)
+        if not counted:
+            return
         counters = self._counters.setdefault(schema, CumulativeCounters(SCANS, READ, UPDATES, INDEX_SCANS))
         counters.take(
-            table.started,
+            self.identity(session).started,
             {
                 (SCANS, (schema, "sequential")): table.sequential_scans,
                 (SCANS, (schema, "index")): table.index_scans,
@@ -140,8 +155,6 @@ class TableCollector(SchemaCollector):
         yield ROWS.sample(table.live, schema, "live")
         yield ROWS.sample(table.dead, schema, "dead")
         yield OVERDUE.sample(table.overdue, schema)
-        yield VACUUMING.sample(float(table.running), schema)
-        yield WRAPAROUND.sample(table.wraparound, schema)
         for kind, at in (("vacuum", table.vacuumed), ("analyze", table.analyzed)):
             if at is not None:
                 yield VACUUMED.sample(at, schema, kind)

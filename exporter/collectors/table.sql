@@ -32,7 +32,6 @@ setting as (
     from job
 )
 select
-    extract(epoch from pg_postmaster_start_time())::float8 as started,
     coalesce(nullif(s.n_live_tup, 0), job.reltuples)::float8 as live,
     s.n_dead_tup::float8 as dead,
     coalesce(s.seq_scan, 0)::float8 as sequential_scans,
@@ -44,7 +43,6 @@ select
     extract(epoch from greatest(s.last_vacuum, s.last_autovacuum))::float8 as vacuumed,
     extract(epoch from greatest(s.last_analyze, s.last_autoanalyze))::float8 as analyzed,
     s.n_dead_tup / greatest(least(setting.plain, setting.cap), 1) as overdue,
-    exists (select from pg_catalog.pg_stat_progress_vacuum as v where v.relid = job.oid) as running,
     (
         select max(greatest(age(f.relfrozenxid), mxid_age(f.relminmxid))) / 2147483648.0::float8
         from pg_catalog.pg_class as f

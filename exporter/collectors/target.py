@@ -1,21 +1,21 @@
 """Target: which schemas hold River, what the server is, and what this role may see.
 
-A part that is missing turns off only what needs it, with a log line that says how to mend it.
+A part that is missing turns off only what needs it, with a log line that says how to fix it.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from exporter.collectors.base import DatabaseCollector
+from exporter.collectors.capabilities import COLUMNS, fixed_for, report, restored
+from exporter.collectors.capabilities import OPTIONAL as OPTIONAL
+from exporter.collectors.capabilities import REMEDIES as REMEDIES
 from exporter.collectors.context import Target
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.role import JOB_COLUMNS
 from exporter.postgres.sessions import Session
-
-log = logging.getLogger("exporter.target")
 
 CAPABILITY = gauge(
     "river_exporter_capability", "1 when the server and the role let the exporter see this part", "capability"
@@ -26,73 +26,91 @@ STANDBY = gauge("river_postgres_in_recovery", "1 when the server is a standby, w
 OLDEST = 130000
 """PostgreSQL 13 is the oldest version whose views the queries know."""
 
-_SETUP = "run the SQL that `river-exporter setup-sql` prints"
+OLDEST_STATEMENTS = (1, 3)
+"""The oldest version of the extension pg_stat_statements whose columns the queries know."""
 
-REMEDIES: Mapping[str, str] = {
-    "river_schema": "set river.schemas to the schema River was migrated in, or run River's migrations",
-    "primary": "give database.url the address of the primary: a standby cannot say who waits for whom",
-    "server_version": "upgrade PostgreSQL to 13 or later",
-    "pg_monitor": "GRANT pg_monitor TO river_exporter;",
-    "river_job": _SETUP,
-    "river_leader": _SETUP,
-    "river_queue": _SETUP,
-    "river_client": _SETUP,
-    "river_migration": _SETUP,
-    "pg_stat_statements": "add pg_stat_statements to shared_preload_libraries, restart, then "
-    "CREATE EXTENSION pg_stat_statements;",
-    "track_commit_timestamp": "ALTER SYSTEM SET track_commit_timestamp = on; and restart: completer lag is then exact",
-}
-"""Every capability, with what mends it."""
-
-OPTIONAL = {"river_leader", "river_queue", "river_client", "river_migration", "track_commit_timestamp"}
+QUERY_SIZE = 1024
+"""Bytes of a statement's text, PostgreSQL's default, within which River's completing statement names its schema."""
 
 
 def remedy(target: Target, capability: str) -> str:
-    """What mends a capability that is missing: on this server, where it was seen why; else in general."""
-    return target.remedies.get(capability) or REMEDIES[capability]
+    """The fix for a capability that is missing: on this server, where it was seen why; else in general."""
+    return target.remedies.get(capability) or fixed_for(target.role, capability)
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
     version: int
     standby: bool
-    system: int
-    started: float
     database: int
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Schema:
     schema: str
     place: int
+    is_table: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Capabilities:
-    role: str
     pg_monitor: bool
     statements_schema: str | None
     statements_version: list[int] | None
-    statements_closed: str | None
+    statements_place: str | None
+    statements_open: bool
+    statements_callable: bool
     statements_loaded: bool
+    statements_untracked: bool
+    statements_untracked_by: Sequence[str]
+    statements_without_ids: bool
+    activities_off: bool
+    activities_off_by: Sequence[str]
+    silent_users: Sequence[str]
+    query_size: int
+    counts_off: bool
     commit_timestamp: bool
     pgstattuple_schema: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Rights:
-    river_job: bool
-    river_leader: bool | None
-    river_queue: bool | None
-    river_client: bool | None
-    river_migration: bool | None
+class _Right:
+    schema: str
+    quoted: str
+    relation: str
+    is_table: bool
+    reachable: bool
+    readable: bool
+    closed_columns: Sequence[str]
+    hidden: bool
+    restricted: bool
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What was found out: every capability looked for, and of those missing the fix, and in which schemas."""
+
+    there: dict[str, bool] = field(default_factory=dict)
+    remedies: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def add(self, capability: str, remedy: str = "", schema: str = "") -> None:
+        """A capability is there, or missing when there is something that fixes it."""
+        self.there[capability] = self.there.get(capability, True) and not remedy
+        if not remedy:
+            return
+        before = self.remedies.get(capability)
+        self.remedies[capability] = f"{before} {remedy}" if before and remedy not in before else remedy
+        if schema:
+            self.lacking[capability] = self.lacking.get(capability, frozenset()) | {schema}
 
 
 class TargetCollector(DatabaseCollector):
     """Looks the target up; what it finds is what the other collectors may rely on."""
 
     name = "target"
-    interval = 30.0
+    interval = 10.0
     lane = "sampler"
     elected = False
     metrics = (CAPABILITY, SERVER, STANDBY)
@@ -102,59 +120,56 @@ class TargetCollector(DatabaseCollector):
         return super().pace() if self.context.target.schemas else min(2.0, super().pace())
 
     def read(self, session: Session) -> Iterator[Sample]:
-        """Ask, tell the others, and say once what is missing and how to mend it."""
+        """Ask, leave it to the others, and log once what is missing with its fix."""
         (server,) = session.rows(_Server, "target")
-        (able,) = session.rows(_Capabilities, "target_capabilities")
+        self.context.refusals.role = server.role
+        identity = self.identity(session)
         found = session.rows(_Schema, "target_schemas")
         schemas = self._schemas(found)
-        rights = [
-            row
-            for schema in schemas
-            for row in session.rows(_Rights, "target_rights", {"schema": schema, "columns": list(JOB_COLUMNS)})
-        ]
-        capabilities = {
-            "river_schema": bool(schemas) and set(self.context.config.river.schemas) <= set(schemas),
-            "primary": not server.standby,
-            "server_version": server.version >= OLDEST,
-            "pg_monitor": able.pg_monitor,
-            "pg_stat_statements": able.statements_schema is not None
-            and able.statements_closed is None
-            and able.statements_loaded,
-            "track_commit_timestamp": able.commit_timestamp,
-        }
-        for name in _Rights.__slots__:
-            # null: this version of River has no such table, which is nobody's to mend
-            known = [right for row in rights if (right := getattr(row, name)) is not None]
-            if known or name == "river_job":
-                capabilities[name] = len(rights) == len(schemas) > 0 and all(known)
-        remedies = self._remedies(able)
-        self._tell(able.role, capabilities, remedies, found)
+        (able,) = session.rows(_Capabilities, "target_capabilities", {"schemas": list(schemas)})
+        rights = session.rows(_Right, "target_rights", {"schemas": list(schemas), "columns": list(JOB_COLUMNS)})
+        findings = _Findings()
+        findings.add("primary", REMEDIES["primary"] if server.standby else "")
+        findings.add("server_version", REMEDIES["server_version"] if server.version < OLDEST else "")
+        self._places(findings, schemas, found, several=len(found) > 1, query_size=able.query_size)
+        _server_wide(findings, able, server.role)
+        for right in rights:
+            _right(findings, right, server.role)
+        if not rights:
+            findings.add("river_job", fixed_for(server.role, "river_job"))
+        for capability, refused in self.context.refusals.remedies():
+            findings.add(capability, refused)
+        self._report(findings)
         self.context.target = Target(
             schemas=schemas if server.version >= OLDEST else (),
             default=self._default(schemas, found),
-            capabilities=capabilities,
-            remedies=remedies,
+            capabilities=findings.there,
+            remedies=findings.remedies,
+            lacking=findings.lacking,
+            role=server.role,
             statements_schema=able.statements_schema,
             statements_version=tuple(able.statements_version or ()),
             pgstattuple_schema=able.pgstattuple_schema,
             version=server.version,
-            system=server.system,
-            started=server.started,
+            system=identity.system,
+            started=identity.started,
             standby=server.standby,
             database=server.database,
         )
-        for name, there in capabilities.items():
+        for name, there in findings.there.items():
             yield CAPABILITY.sample(float(there), name)
-        yield SERVER.sample(server.started)
+        if identity.started is not None:
+            yield SERVER.sample(identity.started)
         yield STANDBY.sample(float(server.standby))
 
     def _schemas(self, found: list[_Schema]) -> tuple[str, ...]:
         """The configured ones that are there, else the first in the search path."""
         wanted = self.context.config.river.schemas
+        tables = [row for row in found if row.is_table]
         if wanted:
-            there = {row.schema for row in found}
+            there = {row.schema for row in tables}
             return tuple(schema for schema in dict.fromkeys(wanted) if schema in there)
-        first = min((row for row in found if row.place), key=lambda row: row.place, default=None)
+        first = min((row for row in tables if row.place), key=lambda row: row.place, default=None)
         return (first.schema,) if first else ()
 
     @staticmethod
@@ -162,29 +177,102 @@ class TargetCollector(DatabaseCollector):
         placed = sorted((row.place, row.schema) for row in found if row.place and row.schema in schemas)
         return placed[0][1] if placed else next(iter(schemas), None)
 
-    @staticmethod
-    def _remedies(able: _Capabilities) -> dict[str, str]:
-        """What mends an extension that is there, but in a schema that is closed to the role."""
-        if able.statements_closed is None:
-            return {}
-        grant = f"GRANT USAGE ON SCHEMA {able.statements_closed} TO {able.role};"
-        general = REMEDIES["pg_stat_statements"]
-        return {"pg_stat_statements": grant if able.statements_loaded else f"{general} {grant}"}
-
-    def _tell(
-        self, role: str, capabilities: Mapping[str, bool], remedies: Mapping[str, str], found: list[_Schema]
+    def _places(
+        self, findings: _Findings, schemas: tuple[str, ...], found: list[_Schema], *, several: bool, query_size: int
     ) -> None:
-        before = self.context.target
-        for name, there in capabilities.items():
-            said = before.capabilities.get(name) is False and before.remedies.get(name) == remedies.get(name)
-            if there or said:
+        """Whether River is where it is looked for, and nowhere else."""
+        wanted = self.context.config.river.schemas
+        places = ", ".join(row.schema if row.is_table else f"{row.schema} (a view)" for row in found) or "no schema"
+        missing = not schemas or not set(wanted) <= set(schemas)
+        looked = f"river_job is looked for in {', '.join(wanted) or 'the search path'} and is in {places}"
+        findings.add("river_schema", f"{REMEDIES['river_schema']}; {looked}" if missing else "")
+        others = [row.schema for row in found if row.is_table and row.schema not in schemas]
+        findings.add(
+            "other_schemas",
+            f"river_job is also in {', '.join(others)}, which is not watched: {REMEDIES['other_schemas']}"
+            if others and schemas
+            else "",
+        )
+        short = several and query_size < QUERY_SIZE
+        findings.add("track_activity_query_size", REMEDIES["track_activity_query_size"] if short else "")
+
+    def _report(self, findings: _Findings) -> None:
+        """Log what is missing once, and again when its fix is another."""
+        before, tried = self.context.target, {capability for capability, _ in self.context.refusals.remedies()}
+        for name, there in findings.there.items():
+            missing = before.capabilities.get(name) is False
+            if name in tried or (missing and before.remedies.get(name) == findings.remedies.get(name)):
+                continue  # logged when it was tried, or before
+            if there:
+                if missing:
+                    restored(name)
                 continue
-            mends = remedies.get(name) or REMEDIES[name].replace("TO river_exporter", f"TO {role}")
-            if name == "river_schema":
-                wanted = ", ".join(self.context.config.river.schemas) or "the search path"
-                schemas = ", ".join(row.schema for row in found) or "no schema"
-                mends += f"; river_job is looked for in {wanted} and is in {schemas}"
-            elif name.startswith("river_") and not capabilities["river_schema"]:
+            if name.startswith("river_") and name != "river_schema" and not findings.there["river_schema"]:
                 continue
-            level = logging.INFO if name in OPTIONAL else logging.WARNING
-            log.log(level, "capability missing", extra={"capability": name, "remedy": mends})
+            report(name, findings.remedies[name])
+
+
+def _server_wide(findings: _Findings, able: _Capabilities, role: str) -> None:
+    """What does not depend on a schema of River's."""
+    findings.add("pg_monitor", "" if able.pg_monitor else fixed_for(role, "pg_monitor"))
+    findings.add("track_activities", _activities(able))
+    findings.add("track_counts", REMEDIES["track_counts"] if able.counts_off else "")
+    findings.add("pg_stat_statements", _statements(able, role))
+    findings.add("track_commit_timestamp", "" if able.commit_timestamp else REMEDIES["track_commit_timestamp"])
+
+
+def _activities(able: _Capabilities) -> str:
+    """The fix for sessions that do not show what they do."""
+    if able.activities_off:
+        return REMEDIES["track_activities"]
+    if able.activities_off_by:
+        resets = " ".join(f"ALTER {owner} RESET track_activities;" for owner in able.activities_off_by)
+        return f"{resets} and restart River"
+    if able.silent_users:
+        return f"let {', '.join(able.silent_users)} connect with track_activities = on, and restart River"
+    return ""
+
+
+def _statements(able: _Capabilities, role: str) -> str:
+    """The fix for statistics of statements that are missing, closed or empty; several where one does not suffice."""
+    if able.statements_schema is None:
+        return REMEDIES["pg_stat_statements"]
+    fixes = []
+    if not able.statements_loaded:
+        fixes.append("add pg_stat_statements to shared_preload_libraries and restart;")
+    if not able.statements_open:
+        fixes.append(f"GRANT USAGE ON SCHEMA {able.statements_place} TO {role};")
+    if not able.statements_callable:
+        fixes.append(f"GRANT EXECUTE ON FUNCTION {able.statements_place}.pg_stat_statements(boolean) TO {role};")
+    if tuple(able.statements_version or ()) < OLDEST_STATEMENTS:
+        fixes.append("ALTER EXTENSION pg_stat_statements UPDATE;")
+    if able.statements_untracked:
+        fixes.append("ALTER SYSTEM SET pg_stat_statements.track = top; SELECT pg_reload_conf();")
+    fixes += [f"ALTER {owner} RESET pg_stat_statements.track;" for owner in able.statements_untracked_by]
+    if able.statements_without_ids:
+        fixes.append("ALTER SYSTEM SET compute_query_id = auto; SELECT pg_reload_conf();")
+    return " ".join(fixes)
+
+
+def _right(findings: _Findings, right: _Right, role: str) -> None:
+    """What the role may read of one table of River's; a table that this version of River does not have needs no fix."""
+    name = f"{right.quoted}.{right.relation}"
+    capability = "river_client" if right.relation == "river_client_queue" else right.relation
+    usage = "" if right.reachable else f"GRANT USAGE ON SCHEMA {right.quoted} TO {role};"
+    fixes = [usage]
+    if capability != "river_job":
+        fixes.append("" if right.readable else f"GRANT SELECT ON {name} TO {role};")
+    elif "state" in right.closed_columns:  # every query needs it
+        fixes.append(f"GRANT SELECT ({', '.join(right.closed_columns)}) ON {name} TO {role};")
+    if right.restricted:
+        fixes.append(f"ALTER ROLE {role} BYPASSRLS;")
+    elif right.hidden:
+        fixes.append(f"CREATE POLICY river_exporter ON {name} FOR SELECT TO {role} USING (true);")
+    if not right.is_table:
+        fixes.append(f"{name} is a view, which may leave rows out: let river.schemas name the schema of the table;")
+    findings.add(capability, " ".join(each for each in fixes if each), right.schema)
+    if capability == "river_job" and not any(fixes):
+        for column in COLUMNS:
+            only = column.partition(".")[2]
+            grant = f"GRANT SELECT ({only}) ON {name} TO {role};" if only in right.closed_columns else ""
+            findings.add(column, grant, right.schema)

@@ -1,7 +1,8 @@
 """Vacuum: who keeps dead rows from being removed and for how long, and whether autovacuum has workers left.
 
 Facts (PostgreSQL manual, "Routine Vacuuming", "Replication Slots", "Prepared Transactions"): a dead row stays while any
-of these still needs a transaction from before its death. The role needs pg_monitor to see the other sessions.
+of these still needs a transaction from before its death. The role needs pg_monitor to see the other sessions; slots and
+prepared transactions everybody sees.
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ class VacuumCollector(DatabaseCollector):
 
     name = "vacuum"
     interval = 15.0
-    needs = ("pg_monitor",)
     metrics = (SECONDS, TRANSACTIONS, WORKERS)
 
     def __init__(self, context: Context) -> None:
@@ -52,16 +52,24 @@ class VacuumCollector(DatabaseCollector):
         self._holding: dict[str, tuple[str, float]] = {}
 
     def read(self, session: Session) -> Iterator[Sample]:
-        """Each kind, 0 where nobody of it holds anything."""
-        found = {row.holder: row for row in session.rows(_Holder, "vacuum")}
+        """Each kind that the role may see, 0 where none of it holds anything."""
+        with self.optional("pg_replication_slots"):
+            yield from self._holders(session, "vacuum_slots", "slot")
+        with self.optional("pg_prepared_xacts"):
+            yield from self._holders(session, "vacuum_prepared", "prepared_transaction")
+        if self.context.capable("pg_monitor"):
+            yield from self._holders(session, "vacuum", "session", "standby")
+            (workers,) = session.rows(_Workers, "vacuum_workers")
+            yield WORKERS.sample(workers.running, "running")
+            yield WORKERS.sample(workers.most, "max")
+
+    def _holders(self, session: Session, query: str, *holders: str) -> Iterator[Sample]:
+        found = {row.holder: row for row in session.rows(_Holder, query)}
         now = self.context.clock()
-        for holder in HOLDERS:
+        for holder in holders:
             row = found.get(holder)
             yield SECONDS.sample(self._seconds(holder, row, now), holder)
             yield TRANSACTIONS.sample(row.transactions if row else 0.0, holder)
-        (workers,) = session.rows(_Workers, "vacuum_workers")
-        yield WORKERS.sample(workers.running, "running")
-        yield WORKERS.sample(workers.most, "max")
 
     def _seconds(self, holder: str, row: _Holder | None, now: float) -> float:
         """As the view says; of a slot or standby, since when its oldest transaction has not advanced."""

@@ -1,5 +1,6 @@
--- Who keeps vacuum from removing dead rows of this database: the oldest transaction each kind of holder still needs.
--- A session in another database, or one that vacuums, holds nothing back here. `since` is null where no view tells it.
+-- Which session, here or a standby's behind its walsender, keeps vacuum from removing dead rows of this database: the oldest
+-- transaction it still needs. A session in another database, or one that vacuums, holds nothing back here. `seconds` is
+-- null where no view tells it.
 with holder as (
     select
         case when a.backend_type = 'walsender' then 'standby' else 'session' end as holder,
@@ -11,13 +12,6 @@ with holder as (
         and (a.datname = current_database() or a.backend_type = 'walsender')
         and a.backend_type <> 'autovacuum worker'
         and a.query !~* '^\s*vacuum'
-    union all
-    select 'slot', s.xmin, null
-    from pg_catalog.pg_replication_slots as s
-    union all
-    select 'prepared_transaction', p.transaction, p.prepared
-    from pg_catalog.pg_prepared_xacts as p
-    where p.database = current_database()
 )
 select distinct on (holder.holder)
     holder.holder,

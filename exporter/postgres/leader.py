@@ -55,6 +55,10 @@ class Election:
             log.info("elected", extra={"schemas": ",".join(sorted(gained))})
         self._held, self._generation, self._confirmed = held, generation, now
 
+    def assume(self, schemas: Iterable[str], now: float) -> None:
+        """The server refuses the lock to everybody: each exporter leads alone, until it can be asked for again."""
+        self._held, self._generation, self._confirmed = frozenset(schemas), -1, now
+
     def resign(self) -> None:
         """The session that held the locks is gone: who leads now is not known."""
         self._held, self._confirmed = frozenset(), float("-inf")

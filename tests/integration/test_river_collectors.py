@@ -220,6 +220,7 @@ def test_services_that_stopped_are_late(exporter: Exporter, database: Database) 
                 " VALUES ('scheduled', %s, %s, now() + make_interval(secs => %s), 'k', 1, '{}')",
                 [queue, priority, ahead],
             )
+        exporter.run("statements")
         first = exporter.run("maintenance")["river_maintenance_late_seconds"]
         assert 95 <= first["public", "scheduler"] < 99
         assert first["public", "cleaner"] == 0

@@ -71,9 +71,18 @@ def test_the_least_privilege_role_sees_everything(database: Database) -> None:
             f'REVOKE pg_monitor FROM "{POOR}"', "pg_monitor", f'GRANT pg_monitor TO "{POOR}";',
             ("sessions", "statements"),
         ),
-        (f'REVOKE SELECT (state) ON river_job FROM "{POOR}"', "river_job", "setup-sql", ("jobs", "completions")),
-        (f'REVOKE SELECT ON river_leader FROM "{POOR}"', "river_leader", "setup-sql", ()),
-        (f'REVOKE SELECT ON river_queue FROM "{POOR}"', "river_queue", "setup-sql", ()),
+        (
+            f'REVOKE SELECT (state) ON river_job FROM "{POOR}"', "river_job",
+            f'GRANT SELECT (state) ON public.river_job TO "{POOR}";', ("jobs", "completions"),
+        ),
+        (
+            f'REVOKE SELECT ON river_leader FROM "{POOR}"', "river_leader",
+            f'GRANT SELECT ON public.river_leader TO "{POOR}";', (),
+        ),
+        (
+            f'REVOKE SELECT ON river_queue FROM "{POOR}"', "river_queue",
+            f'GRANT SELECT ON public.river_queue TO "{POOR}";', (),
+        ),
         (
             "DROP EXTENSION pg_stat_statements", "pg_stat_statements", "CREATE EXTENSION pg_stat_statements;",
             ("statements",),
@@ -93,7 +102,7 @@ def test_what_is_missing_turns_off_only_its_part_and_comes_back(
     everything = ("sessions", "locks", "statements", "jobs", "completions")
     with Exporter(poor) as exporter, database.connect() as superuser:
         assert all(capabilities(exporter).values())
-        caplog.set_level(logging.INFO, "exporter.target")
+        caplog.set_level(logging.INFO, "exporter.capability")
         remedies(caplog)
         superuser.execute(take.encode())
         missing = {name for name, there in capabilities(exporter).items() if not there}
@@ -108,8 +117,7 @@ def test_what_is_missing_turns_off_only_its_part_and_comes_back(
                 assert runs(exporter, name), name
         capabilities(exporter)
         assert remedies(caplog) == {}  # once is enough
-        mend = render(role=POOR) if "setup-sql" in remedy else remedy
-        superuser.execute(mend.encode())
+        superuser.execute(remedy.encode())
         assert all(capabilities(exporter).values())
         for name in everything:
             assert runs(exporter, name), name

@@ -43,6 +43,8 @@ def test_every_collector_runs(exporter: Exporter, name: str) -> None:
     assert capable
     exporter.run(name)
     exporter.run(name)
+    missing = {each for each, there in exporter.run("target")["river_exporter_capability"].items() if not there}
+    assert missing == set()
 
 
 def test_the_servers_work_is_counted(server: Postgres, exporter: Exporter) -> None:

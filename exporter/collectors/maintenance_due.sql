@@ -1,4 +1,4 @@
--- How long the first job that is due has waited for the scheduler, and which valid indexes there are.
+-- How long the first job that is due has waited for the scheduler.
 -- The fetching index has scheduled_at after queue and priority: so hop from one pair to the next, at most 1,000 times.
 with recursive due as (
     select
@@ -28,12 +28,4 @@ with recursive due as (
     ) as following
     where due.hops < 1000
 )
-select
-    coalesce(extract(epoch from clock_timestamp() - (select min(due.scheduled_at) from due)), 0)::float8 as waited,
-    (
-        select array_agg(i.indexrelid::int8 order by i.indexrelid)
-        from pg_catalog.pg_index as i
-        join pg_catalog.pg_class as c on c.oid = i.indrelid
-        join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-        where n.nspname = %(schema)s and c.relname = 'river_job' and i.indisvalid
-    ) as indexes
+select coalesce(extract(epoch from clock_timestamp() - (select min(due.scheduled_at) from due)), 0)::float8 as waited
