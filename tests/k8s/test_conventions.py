@@ -11,6 +11,7 @@ import yaml
 
 from tests.k8s import helm
 from tests.k8s.golden import documents
+from tests.k8s.image_tools import ROOT
 
 Objects = Mapping[str, dict[str, Any]]
 """What was rendered, by kind; of several objects of a kind the first."""
@@ -266,3 +267,18 @@ def test_a_probe_may_not_hold_river_back(value: str) -> None:
     """River starts after the startup probe: no value delays it, and no value points a probe elsewhere."""
     with pytest.raises(helm.HelmFailed, match="Probe"):
         helm.template(helm.helm_3(), (), "--set", value)
+
+
+def test_the_chart_says_who_maintains_it_and_how_it_is_installed() -> None:
+    """Maintainers, an icon that is in the repository, and a README from prerequisites to the removal."""
+    chart = yaml.safe_load((helm.CHART / "Chart.yaml").read_text())
+    assert [each for each in chart["maintainers"] if each["name"]]
+    prefix = "https://raw.githubusercontent.com/river-exporter/river-exporter/main/"
+    assert chart["icon"].startswith(prefix)
+    assert (ROOT / chart["icon"].removeprefix(prefix)).read_text().startswith("<svg ")
+    readme = (helm.CHART / "README.md").read_text()
+    places = [
+        readme.find(f"\n## {heading}\n") for heading in ("Prerequisites", "Install", "Upgrade", "Uninstall", "Values")
+    ]
+    assert min(places) > 0
+    assert places == sorted(places)
