@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exporter.doctor.run import WATCH, checks
+from exporter.doctor.context import WATCH
+from exporter.doctor.run import checks
 
 _HEAD = f"""\
 # river-exporter doctor

@@ -135,7 +135,8 @@ def _grant(target: Target, capability: str, role: str) -> tuple[str, str]:
     if capability.startswith("river_"):
         schemas = " ".join(f"--schema {shlex.quote(schema)}" for schema in target.schemas)
         return f"run what `river-exporter setup-sql --role {shlex.quote(role)} {schemas}` prints, as a superuser", ""
-    return remedy(target, capability), ""
+    text = remedy(target, capability)
+    return ("grant it", text) if text.startswith("GRANT ") else (text, "")
 
 
 GROUP = Group("Connection and rights", (CONNECTION, SERVER, SCHEMA, RIGHTS), examine, needs="nothing")

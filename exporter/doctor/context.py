@@ -39,6 +39,9 @@ DATABASE_LANES = ("sampler", "database")
 
 POLL = 0.2
 
+WATCH = 8.0
+"""Seconds the collectors run: long enough to see a stall and two readings of each counter."""
+
 _AT_LIMIT = re.compile(r"too many connections for (role|database)")
 
 
@@ -57,6 +60,7 @@ class Options:
         prometheus: address of a Prometheus whose rules are looked at.
         output: `text`, `json` or `markdown`.
         verbose: whether the text shows every finding that is ok.
+        watch: seconds the collectors run.
     """
 
     config_file: Path | None = None
@@ -66,6 +70,7 @@ class Options:
     prometheus: str | None = None
     output: str = "text"
     verbose: bool = False
+    watch: float = WATCH
 
 
 class NoElection(Election):

@@ -45,9 +45,6 @@ GROUPS: tuple[Group, ...] = (
 )  # fmt: skip
 """The groups of checks, in the order in which they are examined and documented; the first one connects."""
 
-WATCH = 8.0
-"""Seconds the collectors run: long enough to see a stall and two readings of each counter."""
-
 QUICK: Mapping[str, str] = {
     "lag": "1s",
     "jobs": "3s",
@@ -56,7 +53,7 @@ QUICK: Mapping[str, str] = {
     "statements": "4s",
     "maintenance": "4s",
 }
-"""Intervals shorter than a running exporter's, so that each collector has run within WATCH."""
+"""Intervals shorter than a running exporter's, so that each collector has run while doctor watches."""
 
 
 def run(options: Options, environment: Mapping[str, str] = os.environ) -> int:
@@ -99,8 +96,8 @@ def examine(options: Options, environment: Mapping[str, str], say: Callable[[str
         say(f"connecting to {context.database.address}")
         findings = list(_findings(connects, doctor))
         _before(doctor, others)
-        say(f"watching River for {WATCH:.0f} s")
-        watch(doctor, WATCH)
+        say(f"watching River for {options.watch:.0f} s")
+        watch(doctor, options.watch)
         for group in others:
             if group.wanted is None or group.wanted(options):
                 if group.progress:
