@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Iterator
 
 import psycopg
@@ -35,10 +35,15 @@ SCHEMA = Check(
 )
 RIGHTS = Check(
     "rights",
-    "What the role may see, part by part. `pg_monitor` or `river_job` missing is a problem, `pg_stat_statements` a "
-    "warning, what is optional a note.",
+    "What the role may see, part by part. `pg_monitor`, `river_job` or `track_activities` missing is a problem, "
+    "what only some versions or providers have a note, the rest a warning.",
     "a part that cannot be seen cannot warn",
 )
+VITAL = frozenset({"pg_monitor", "river_job", "track_activities"})
+"""Capabilities without which no attempt of the completer's can be seen."""
+
+_STATEMENT = re.compile(r'\b(?:GRANT|ALTER|CREATE|SELECT)\b(?:[^;"]|"[^"]*")*;')
+
 _ADVICE = {
     "auth": "check user, password, pg_hba.conf and the role's CONNECTION LIMIT; the role is made by the SQL of "
     "`river-exporter setup-sql`",
@@ -78,7 +83,7 @@ def examine(doctor: DoctorContext) -> Iterator[Finding]:
         yield CONNECTION.problem("the server does not say what it is", one_line(error), remedy="read the reason above")
     else:
         yield CONNECTION.ok(f"connected to {doctor.context.database.address}")
-        yield from judge(doctor.context.target, role(doctor))
+        yield from judge(doctor.context.target)
 
 
 def version(number: int) -> str:
@@ -91,12 +96,8 @@ def role(doctor: DoctorContext) -> str:
     return doctor.context.database.address.parameters().get("user", "river_exporter")
 
 
-def judge(target: Target, role: str) -> Iterator[Finding]:
-    """What was found out about the target.
-
-    Args:
-        role: whom doctor logs in as.
-    """
+def judge(target: Target) -> Iterator[Finding]:
+    """What was found out about the target."""
     text = f"PostgreSQL {version(target.version)}"
     if target.standby:
         yield SERVER.problem(f"{text} is a standby", remedy=REMEDIES["primary"])
@@ -108,35 +109,27 @@ def judge(target: Target, role: str) -> Iterator[Finding]:
         yield SCHEMA.ok(f"River's tables are in {', '.join(target.schemas)}")
     else:
         yield SCHEMA.problem("no river_job table where it is looked for", remedy=REMEDIES["river_schema"])
-    yield from _rights(target, role)
+    yield from _rights(target)
 
 
-def _rights(target: Target, role: str) -> Iterator[Finding]:
-    missing = [name for name, there in target.capabilities.items() if not there]
-    missing = [name for name in missing if name not in ("river_schema", "primary", "server_version")]
+def _rights(target: Target) -> Iterator[Finding]:
+    """What is missing, but for what other checks are about."""
+    elsewhere = ("river_schema", "primary", "server_version", "track_commit_timestamp")
+    missing = [name for name, there in target.capabilities.items() if not there and name not in elsewhere]
     if not target.schemas:
         missing = [name for name in missing if not name.startswith("river_")]
     if not missing:
         yield RIGHTS.ok("the role sees everything it needs")
     for name in missing:
-        if name == "track_commit_timestamp":
-            continue  # a setting, with a check of its own
-        make = RIGHTS.note if name in OPTIONAL else RIGHTS.warning if name == "pg_stat_statements" else RIGHTS.problem
-        text, sql = _grant(target, name, role)
-        yield make(f"{name} is not to be seen", remedy=text, sql=sql)
-    if missing == ["track_commit_timestamp"]:
-        yield RIGHTS.ok("the role sees everything it needs")
+        make = RIGHTS.problem if name in VITAL else RIGHTS.note if name in OPTIONAL else RIGHTS.warning
+        words, sql = statements(remedy(target, name))
+        yield make(f"{name} is not to be seen", remedy=words or "run this as a superuser", sql=sql)
 
 
-def _grant(target: Target, capability: str, role: str) -> tuple[str, str]:
-    """What makes a capability that is missing visible, in words and in SQL."""
-    if capability == "pg_monitor":
-        return "grant it", f"GRANT pg_monitor TO {identifier(role)};"
-    if capability.startswith("river_"):
-        schemas = " ".join(f"--schema {shlex.quote(schema)}" for schema in target.schemas)
-        return f"run what `river-exporter setup-sql --role {shlex.quote(role)} {schemas}` prints, as a superuser", ""
-    text = remedy(target, capability)
-    return ("grant it", text) if text.startswith("GRANT ") else (text, "")
+def statements(text: str) -> tuple[str, str]:
+    """A fix in words and SQL, taken apart: the words without the statements, and the statements, a line each."""
+    words = " ".join(_STATEMENT.sub(" ", text).split()).strip(" ,;:")
+    return words.removeprefix("and ").removesuffix(", then"), "\n".join(_STATEMENT.findall(text))
 
 
 GROUP = Group("Connection and rights", (CONNECTION, SERVER, SCHEMA, RIGHTS), examine, needs="nothing")

@@ -25,7 +25,6 @@ from exporter.collectors.schema_state import Blocking
 from exporter.collectors.target import TargetCollector
 from exporter.config import Config
 from exporter.errors import ExporterError
-from exporter.humanize import count
 from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.values import Values
 from exporter.postgres.address import Address, addresses
@@ -119,7 +118,6 @@ class DoctorContext:
         watched: seconds that the collectors ran.
         commits: whether completions were committed while the collectors ran, by schema.
         rivers: user, application and address of sessions that were seen to run River's statements.
-        hidden: sessions of this database that do not show what they do (`track_activities` is off for them).
     """
 
     context: Context
@@ -133,7 +131,6 @@ class DoctorContext:
     watched: float = 0.0
     commits: dict[str, Commits] = field(default_factory=dict)
     rivers: set[tuple[str, str, str]] = field(default_factory=set)
-    hidden: int = 0
 
     @property
     def config(self) -> Config:
@@ -189,8 +186,8 @@ class DoctorContext:
         """Why other users' sessions were not to be seen; empty when they were."""
         if not self.context.capable("pg_monitor"):
             return "without pg_monitor other users' sessions are not to be seen"
-        if self.hidden:
-            return f"track_activities is off for {count(self.hidden, 'session')}: what they run is not to be seen"
+        if not self.context.target.capabilities.get("track_activities", True):
+            return "track_activities is off: what sessions run is not to be seen"
         return next((f"{name}: {self.failures[name]}" for name in ("sessions", "locks") if name in self.failures), "")
 
     def needed(self) -> Session:
@@ -198,17 +195,6 @@ class DoctorContext:
         if self.session is None:
             raise Unreachable(self.context.database.reason or "other", "no contact with the database")
         return self.session
-
-
-@dataclass(frozen=True, slots=True)
-class _Hidden:
-    number: int
-
-
-def count_hidden(session: Session) -> int:
-    """Sessions of this database that do not show what they do."""
-    (row,) = session.rows(_Hidden, "context_hidden")
-    return row.number
 
 
 def build_context(config: Config, environment: Mapping[str, str]) -> Context:

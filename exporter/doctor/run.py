@@ -30,7 +30,7 @@ from exporter.doctor import (
     table,
 )
 from exporter.doctor.conclusion import conclude
-from exporter.doctor.context import FOLDER, DoctorContext, Options, at_limit, build_context, count_hidden, watch
+from exporter.doctor.context import FOLDER, DoctorContext, Options, at_limit, build_context, watch
 from exporter.doctor.finding import EXIT_CODES, Check, Finding, worst
 from exporter.doctor.group import Group
 from exporter.doctor.report import Examination
@@ -134,7 +134,6 @@ def _before(doctor: DoctorContext, groups: list[Group]) -> None:
         return
     with doctor.context.leases["database"].session() as session:
         doctor.session = session.of(FOLDER)
-        doctor.hidden = count_hidden(doctor.session)
         doctor.before = {group.title: _quietly(group.before, doctor) for group in groups if group.before}
     doctor.session = None
 

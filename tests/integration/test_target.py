@@ -135,7 +135,7 @@ def test_an_extension_in_a_schema_that_is_closed_to_the_role_is_opened_by_what_i
         superuser.execute('CREATE SCHEMA "My stats"; CREATE EXTENSION pg_stat_statements SCHEMA "My stats"')
         assert {name for name, there in capabilities(exporter).items() if not there} == {"pg_stat_statements"}
         assert remedies(caplog) == {"pg_stat_statements": grant}
-        assert {each.sql for each in judge(exporter.context.target, POOR) if each.check == "rights"} == {grant}
+        assert {each.sql for each in judge(exporter.context.target) if each.check == "rights"} == {grant}
         assert not runs(exporter, "statements")
         capabilities(exporter)
         assert remedies(caplog) == {}  # once is enough

@@ -574,12 +574,30 @@ def test_rights_that_are_missing_are_graded_by_what_they_cost() -> None:
         version=180006,
         capabilities={"server_version": True, "pg_monitor": False, "river_leader": False, "pg_stat_statements": False},
     )
-    found = [(each.check, each.status) for each in connection.judge(target, "bob")]
+    found = [(each.check, each.status) for each in connection.judge(target)]
     assert found == [
         ("server", "ok"), ("river-schema", "ok"), ("rights", "problem"), ("rights", "note"), ("rights", "warning"),
     ]  # fmt: skip
-    nothing = {each.check: each.status for each in connection.judge(Target(standby=True, version=150000), "bob")}
+    nothing = {each.check: each.status for each in connection.judge(Target(standby=True, version=150000))}
     assert nothing == {"server": "problem", "river-schema": "problem", "rights": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "sql"),
+    [
+        ('GRANT pg_monitor TO "a;b";', "", 'GRANT pg_monitor TO "a;b";'),
+        (
+            "add x to shared_preload_libraries, restart, then CREATE EXTENSION x; GRANT y TO z;",
+            "add x to shared_preload_libraries, restart",
+            "CREATE EXTENSION x;\nGRANT y TO z;",
+        ),
+        ("ALTER SYSTEM SET a = on; and restart PostgreSQL", "restart PostgreSQL", "ALTER SYSTEM SET a = on;"),
+        ("upgrade PostgreSQL to 13 or later", "upgrade PostgreSQL to 13 or later", ""),
+    ],
+)
+def test_a_fix_is_taken_apart_into_words_and_statements(text: str, words: str, sql: str) -> None:
+    """The statements can be copied without the words."""
+    assert connection.statements(text) == (words, sql)
 
 
 def explained(node: dict[str, object], **document: object) -> plan.Plan:
