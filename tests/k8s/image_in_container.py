@@ -1,7 +1,6 @@
 """The image: built with the real Dockerfile, run as a cluster runs it, with nothing in it that is not needed."""
 
 import json
-import os
 import re
 import subprocess
 import tarfile
@@ -126,22 +125,6 @@ def test_its_labels_say_what_it_is(image: str) -> None:
     assert config["StopSignal"] == "SIGTERM"
     assert config["Entrypoint"] == ["/usr/bin/river-exporter"]
     assert list(config["ExposedPorts"]) == ["10917/tcp"]
-
-
-def test_what_is_left_out_says_so_in_one_line(image: str) -> None:
-    """`demo` starts servers of its own, for which there is nothing in the image."""
-    limits = ["--rm", "--pull=never", "--network=none", "--read-only", *image_tools.ULIMITS]
-    done = subprocess.run(
-        [image_tools.command("podman"), "run", *limits, image, "demo"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **image_tools.settings()},
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "river-exporter: demo is not part of the image; in a checkout of the repository run: make demo"
-    ]
 
 
 @pytest.fixture(params=[(), ("--user=1000680000:0",)], ids=["own user", "assigned user"])
