@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import psycopg
 
 from exporter.collectors.context import Context
 from exporter.collectors.discovery import classes
@@ -38,6 +40,8 @@ DATABASE_LANES = ("sampler", "database")
 
 POLL = 0.2
 
+Connected = TypeVar("Connected")
+
 WATCH = 8.0
 """Seconds the collectors run: long enough to see a stall and two readings of each counter."""
 
@@ -47,6 +51,21 @@ _AT_LIMIT = re.compile(r"too many connections for (role|database)")
 def at_limit(text: str) -> bool:
     """Whether a connection was refused because the role, or the database, has its number of them."""
     return _AT_LIMIT.search(text) is not None
+
+
+def patiently(connect: Callable[[], Connected], patience: float = 3.0) -> Connected:
+    """A connection; where the role has none left, it is asked for again for `patience` seconds.
+
+    The server takes some milliseconds to count a connection that was closed as closed.
+    """
+    ends = time.monotonic() + patience
+    while True:
+        try:
+            return connect()
+        except (psycopg.Error, Unreachable) as error:
+            if not at_limit(str(error)) or time.monotonic() > ends:
+                raise
+            time.sleep(POLL)
 
 
 @dataclass(frozen=True, slots=True)

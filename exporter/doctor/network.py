@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from exporter.doctor.context import DoctorContext, at_limit
+from exporter.doctor.context import DoctorContext, at_limit, patiently
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
 from exporter.humanize import percentile, seconds, spread
@@ -38,9 +38,6 @@ ACQUIRE = Check(
     "an attempt's timeout runs while it waits for a connection",
 )
 CONNECTS, ROUNDTRIPS, PAUSE = 10, 50, 0.02
-AGAIN = 0.2
-"""Seconds until a connection is asked for again that the role had none left for."""
-
 DEADLINE = 3.0
 """Seconds one try may take."""
 
@@ -69,7 +66,7 @@ def look(doctor: DoctorContext) -> Tries:
     probe = Probe(doctor.context.river, DEADLINE)
     try:
         for _ in range(CONNECTS):
-            tries.phases.append(_connect(probe, ends))
+            tries.phases.append(patiently(probe.connect, ends - time.monotonic()))
             if time.monotonic() > ends:
                 break
         for _ in range(ROUNDTRIPS):
@@ -85,20 +82,6 @@ def look(doctor: DoctorContext) -> Tries:
     finally:
         probe.close()
     return tries
-
-
-def _connect(probe: Probe, ends: float) -> dict[str, float]:
-    """A new connection; where the role has none left, again until `ends` (monotonic seconds).
-
-    The server takes some milliseconds to count the connection before as closed.
-    """
-    while True:
-        try:
-            return probe.connect()
-        except Unreachable as error:
-            if not at_limit(str(error)) or time.monotonic() > ends:
-                raise
-            time.sleep(AGAIN)
 
 
 def examine(doctor: DoctorContext) -> Iterator[Finding]:

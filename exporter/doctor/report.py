@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from exporter import __version__
 from exporter.doctor.conclusion import Conclusion
-from exporter.doctor.finding import STATUSES, Finding, Status, worst
+from exporter.doctor.finding import EXIT_CODES, STATUSES, Finding, Status, worst
 
 COLOURS: dict[Status, str] = {"ok": "32", "note": "36", "warning": "33", "problem": "31"}
 """ANSI colours (ECMA-48, SGR); the word stands beside them."""
@@ -37,6 +37,11 @@ class Examination:
         """The finding with the remedy first, then the worst; among equals as they were found."""
         leading = self.conclusions[0].leading
         return sorted(self.findings, key=lambda each: (each is not leading, -STATUSES.index(each.status)))
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is well or only noted, 1 for warnings or where nothing of River was seen, 2 for problems."""
+        return max(EXIT_CODES[worst(self.findings)], int(self.conclusions[0].schema is None))
 
     @property
     def several(self) -> bool:

@@ -31,7 +31,7 @@ from exporter.doctor import (
 )
 from exporter.doctor.conclusion import conclude
 from exporter.doctor.context import FOLDER, DoctorContext, Options, at_limit, build_context, watch
-from exporter.doctor.finding import EXIT_CODES, Check, Finding, worst
+from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
 from exporter.doctor.report import Examination
 from exporter.errors import ConfigError, ExporterError
@@ -71,7 +71,7 @@ def run(options: Options, environment: Mapping[str, str] = os.environ) -> int:
         colour = sys.stdout.isatty() and not environment.get("NO_COLOR")
         text = report.as_text(examination, colour=colour, verbose=options.verbose)
     print(mask(text), end="")
-    return EXIT_CODES[worst(examination.findings)]
+    return examination.exit_code
 
 
 def examine(options: Options, environment: Mapping[str, str], say: Callable[[str], None] | None = None) -> Examination:

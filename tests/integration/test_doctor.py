@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 from psycopg import sql
@@ -281,3 +283,61 @@ def test_a_queue_that_nobody_works_ages(database: Database, worker: River) -> No
     aged = found(configuration(database.exporter_url, worker))["queue-age"]
     assert aged.status == "warning"
     assert re.fullmatch(r"mial: 10(\.\d)? min, 1 job available, 0 running", aged.evidence[0])
+
+
+@pytest.mark.parametrize("limit", [2, 6])
+def test_two_connections_are_enough(limit: int, database: Database, worker: River, exporter: StartExporter) -> None:
+    """Also beside a running exporter, within the limit that setup-sql gives the role: nothing is left unexamined."""
+    wait_for(lambda: completed(database) > 50, 30, "jobs to complete")
+    if limit > 2:
+        started = exporter()
+        wait_for(lambda: started.metrics().total("river_exporter_is_leader"), 20, "the exporter to be elected")
+    with limited(database, limit):
+        found = examine(Options(), configuration(database.exporter_url, worker), say=lambda _: None)
+    assert [each for each in found.findings if each.status in ("warning", "problem") or not each.examined] == []
+    assert (found.conclusions[0].state, found.exit_code) == ("ok", 0)
+
+
+def test_limit_of_the_role_is_no_fault_of_the_server(database: Database) -> None:
+    """Where others have all of the role's connections nothing is examined, which is neither ok nor a problem."""
+    with limited(database, 1), psycopg.connect(database.exporter_url):
+        found = examine(Options(), configuration(database.exporter_url), say=lambda _: None)
+    (connection,) = [each for each in found.findings if each.check == "connection"]
+    assert (connection.status, connection.examined) == ("note", False)
+    assert "CONNECTION LIMIT" in connection.sql
+    assert [each for each in found.findings if each.status in ("warning", "problem")] == []
+    assert found.conclusions[0].sentence.startswith("unknown: nothing of River was examined")
+    assert found.exit_code == 1
+
+
+@contextmanager
+def limited(database: Database, connections: int) -> Iterator[None]:
+    """Let the exporter's role have so many connections."""
+    with database.connect() as connection:
+        (before,) = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = %s", [ROLE]).fetchall()
+        connection.execute(f"ALTER ROLE {ROLE} CONNECTION LIMIT {connections}".encode())
+        try:
+            yield
+        finally:
+            connection.execute(f"ALTER ROLE {ROLE} CONNECTION LIMIT {before[0]}".encode())
+
+
+def test_what_cannot_be_seen_is_not_called_ok(database: Database, worker: River) -> None:
+    """Without pg_monitor and with track_activities off nothing is known of locks, whatever else is well."""
+    wait_for(lambda: completed(database) > 50, 30, "jobs to complete")
+    hidden = {"locks", "idle-in-transaction", "vacuum-horizon", "server-connections"}
+    for take, give in (
+        (f"REVOKE pg_monitor FROM {ROLE}", f"GRANT pg_monitor TO {ROLE}"),
+        (f"ALTER DATABASE {database.name} SET track_activities = off", ""),
+    ):
+        with database.connect() as connection:
+            connection.execute(take.encode())
+        try:
+            found = examine(Options(), configuration(database.exporter_url, worker), say=lambda _: None)
+        finally:
+            with database.connect() as connection:
+                connection.execute(give.encode())
+        assert hidden <= {each.check for each in found.findings if not each.examined}, take
+        assert hidden.isdisjoint({each.check for each in found.findings if each.status == "ok"}), take
+        assert found.conclusions[0].state == "unknown"
+        assert found.exit_code == 2
