@@ -2,6 +2,7 @@
 
 - `config/alerts.yaml`: rules for a Prometheus server;
 - `config/alerts_test.yaml`: their unit tests, for promtool;
+- `exporter/doctor/rules.json`: names, severities and thresholds, for doctor;
 - `helm/river-exporter/files/alerts.yaml`: the same rules with `${Alert.threshold}`, `${runbooks}` and `${grafana}` left
   in place, for the chart to replace; `alert-thresholds.yaml` beside it has the defaults, and `alertmanager.yaml` is a
   copy of config/alertmanager.yaml, as a chart can read no file outside its folder.
@@ -27,6 +28,7 @@ def outputs(source: Source) -> Mapping[Path, str]:
     return {
         Path("config/alerts.yaml"): render.rules(source, render.defaults(source)),
         Path("config/alerts_test.yaml"): cases.render(source),
+        Path("exporter/doctor/rules.json"): render.doctor(source),
         CHART / "alerts.yaml": render.rules(source, render.placeholders(source)),
         CHART / "alert-thresholds.yaml": render.thresholds(source),
         CHART / "alertmanager.yaml": ROUTES.read_text(encoding="utf-8"),

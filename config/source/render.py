@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator, Mapping
 
@@ -87,6 +88,18 @@ def texts(alert: Alert, known: Mapping[str, str]) -> dict[str, str]:
         + label.format("schema"),
     }
     return {name: expand(text, known, alert.alert) for name, text in own.items()}
+
+
+def doctor(source: Source) -> str:
+    """Names, severities and thresholds of the alerts, for doctor."""
+    alerts: dict[str, list[str]] = {}
+    for alert in source.alerts():
+        alerts.setdefault(alert.alert, []).append(alert.severity)
+    thresholds = {
+        alert: {name: threshold.value for name, threshold in names.items()}
+        for alert, names in source.thresholds().items()
+    }
+    return json.dumps({"alerts": alerts, "thresholds": thresholds}, indent=2) + "\n"
 
 
 def number(value: float) -> str:

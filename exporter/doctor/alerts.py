@@ -9,6 +9,7 @@ from typing import Any
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
+from exporter.doctor.rules import severities
 from exporter.logs.masking import mask
 from exporter.postgres.sessions import one_line
 
@@ -16,7 +17,7 @@ ALERTS = Check(
     "alerts",
     "With `--prometheus URL`: whether our alerts are loaded and evaluated there. A page (critical) missing is a "
     "problem, another one a warning.",
-    "an alert that is not loaded wakes nobody",
+    "an alert that is not loaded never fires",
 )
 SCRAPED = Check(
     "scraped",
@@ -26,22 +27,9 @@ SCRAPED = Check(
 FIRING = Check(
     "firing", "With `--prometheus URL`: which of our alerts fire now: a note.", "they say what is wrong already"
 )
-CRITICAL = frozenset({
-    "RiverCompleterBudget", "RiverCompleterTimingOut", "RiverCompletionsLost", "RiverDatabaseUnreachable",
-    "RiverExporterDown", "RiverTableWraparound", "RiverAddressRefused",
-})  # fmt: skip
-"""Alerts with a critical tier: they page somebody."""
-
-NAMES = CRITICAL | {
-    "RiverPoolNearlyExhausted", "RiverPoolWaiting", "RiverPgBouncerWaiting", "RiverWorkersExceedConnections",
-    "RiverConnectionsNearLimit", "RiverCompleterLockWait", "RiverCompletingStatementSlow",
-    "RiverCompletingStatementReadsTooMuch", "RiverRoundTripSlow", "RiverConnectSlow", "RiverStorageWaits",
-    "RiverSynchronousStandbyMissing", "RiverCompleterLagHigh", "RiverCompleterBacklog", "RiverElectorFailing",
-    "RiverLeaderMissing", "RiverMaintenanceLate", "RiverQueueAgeing", "RiverQueuePausedForgotten",
-    "RiverVacuumHeldBack", "RiverIndexInvalid", "RiverTableDeadRows", "RiverExporterAbsent", "RiverExporterBlind",
-    "RiverExporterNotElected", "RiverExporterCollectorFailing", "RiverExporterReloadFailed",
-}  # fmt: skip
-"""Every alert of ours; a test compares this with the rules."""
+NAMES = frozenset(severities())
+CRITICAL = frozenset(name for name, found in severities().items() if "critical" in found)
+"""Alerts with a critical tier."""
 
 DEADLINE = 5.0
 _REMEDY = (

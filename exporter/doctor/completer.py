@@ -9,9 +9,13 @@ from exporter.budget import Verdict
 from exporter.doctor.context import Commits, DoctorContext
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
+from exporter.doctor.rules import threshold
 from exporter.humanize import count, seconds, share
 from exporter.postgres.sessions import Session
 from exporter.river.operations import classify
+
+BLOCKS = threshold("RiverCompletingStatementReadsTooMuch", "floor")
+"""Blocks per row from which a plan is bad."""
 
 BUDGET = Check(
     "budget",
@@ -28,7 +32,8 @@ COMPLETIONS = Check(
 HISTORY = Check(
     "completing-statement",
     "The completing statement in pg_stat_statements: mean and longest time, blocks per row, and the same while doctor "
-    "looked. A mean of a tenth of the timeout, or 200 blocks per row, is a warning; the warning share is a problem.",
+    f"looked. A mean of a tenth of the timeout, or {BLOCKS:.0f} blocks per row, is a warning; the warning share is a "
+    "problem.",
     "a plan that turned bad, or a bloated table, first shows here",
 )
 CURES: Mapping[str, str] = {
@@ -39,9 +44,6 @@ CURES: Mapping[str, str] = {
     "storage": "see synchronous-standby, checkpoints and storage-waits",
 }
 """Where to look on, by cause."""
-
-BLOCKS = 200.0
-"""Blocks per row from which a plan is bad, as the alert has it."""
 
 
 @dataclass(frozen=True, slots=True)

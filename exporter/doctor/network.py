@@ -9,31 +9,35 @@ from dataclasses import dataclass, field
 from exporter.doctor.context import DoctorContext, at_limit, patiently
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
+from exporter.doctor.rules import threshold
 from exporter.humanize import percentile, seconds, spread
 from exporter.postgres.probe import PHASES, Probe
 from exporter.postgres.sessions import Unreachable
 
+SLOW_CONNECT, SLOW_ROUNDTRIP = threshold("RiverConnectSlow", "seconds"), threshold("RiverRoundTripSlow", "seconds")
+"""Seconds from which a new connection, and a round trip, is slow."""
+
 CONNECT = Check(
     "network-connect",
-    "New connections through River's address, 10 of them, by phase (TCP, TLS, login). One that fails or takes the "
-    "critical share of the timeout is a problem; 1 s is a warning.",
+    "New connections through River's endpoint, 10 of them, by phase (TCP, TLS, login). One that fails or takes the "
+    f"critical share of the timeout is a problem; {seconds(SLOW_CONNECT)} is a warning.",
     "a pool that has to open a connection makes the completion wait for it",
 )
 ROUNDTRIP = Check(
     "network-roundtrip",
-    "50 times `SELECT 1` on one connection through River's address. 100 ms (99 of 100) is a warning, a tenth of the "
-    "timeout a problem.",
+    "50 times `SELECT 1` on one connection through River's endpoint. "
+    f"{seconds(SLOW_ROUNDTRIP)} (p99) is a warning, a tenth of the timeout a problem.",
     "a completion makes one to three round trips, and all of them count against its timeout",
 )
 JITTER = Check(
     "network-jitter",
-    "How far the slowest of these round trips is from the usual one: 100 ms is a warning, a tenth of the timeout a "
-    "problem.",
+    "How far the slowest of these round trips is from the usual one: "
+    f"{seconds(SLOW_ROUNDTRIP)} is a warning, a tenth of the timeout a problem.",
     "an unsteady network times out now and then, which no average shows",
 )
 ACQUIRE = Check(
     "pool-acquire",
-    "From wanting a connection through River's address to its first answer, 10 times: what a pooler in between adds "
+    "From wanting a connection through River's endpoint to its first answer, 10 times: what a pooler in between adds "
     "is in here. Graded by the thresholds of the exporter's configuration.",
     "an attempt's timeout runs while it waits for a connection",
 )
@@ -91,7 +95,7 @@ def examine(doctor: DoctorContext) -> Iterator[Finding]:
     said = network(now) if network else None
     if said and said.now >= DEADLINE:
         # the samplers' own question hangs: no need to hang another time to know
-        yield CONNECT.problem(f"no answer through River's address for {seconds(said.now)}", remedy=_REMEDY)
+        yield CONNECT.problem(f"no answer through River's endpoint for {seconds(said.now)}", remedy=_REMEDY)
         return
     pooled = str(doctor.context.river) != str(doctor.context.database.address)
     yield from judge(look(doctor), doctor.timeout, doctor.warning, doctor.critical, pooled=pooled)
@@ -102,33 +106,36 @@ def judge(tries: Tries, timeout: float, warning: float, critical: float, *, pool
 
     Args:
         warning: seconds of an attempt from which it is slow; `critical` those from which it nearly fails.
-        pooled: whether River's address is another than the database's.
+        pooled: whether River's endpoint is another than the database's.
     """
     if tries.limited and not tries.phases:
         for check in GROUP.checks:
             yield check.not_examined("the role has no connection left for doctor", remedy="see connection")
         return
     for reason, text in tries.failed:
-        yield CONNECT.problem(f"no connection through River's address: {reason}", text, remedy=_REMEDY)
+        yield CONNECT.problem(f"no connection through River's endpoint: {reason}", text, remedy=_REMEDY)
     if tries.phases and not tries.failed:
         connects = [sum(each.values()) - each["query"] for each in tries.phases]
         longest = {phase: max(each.get(phase, 0.0) for each in tries.phases) for phase in PHASES}
         slowest = ", ".join(f"{phase} {seconds(value)}" for phase, value in longest.items() if value)
         yield CONNECT.graded(
-            max(connects), min(1.0, warning), critical, f"a new connection: {spread(connects)}",
+            max(connects), min(SLOW_CONNECT, warning), critical, f"a new connection: {spread(connects)}",
             f"longest by phase: {slowest}", remedy=_REMEDY,
         )  # fmt: skip
     if tries.roundtrips:
         usual, high = percentile(tries.roundtrips, 0.5), percentile(tries.roundtrips, 0.99)
-        yield ROUNDTRIP.graded(high, 0.1, timeout / 10, f"a round trip: {spread(tries.roundtrips)}", remedy=_REMEDY)
+        yield ROUNDTRIP.graded(
+            high, SLOW_ROUNDTRIP, timeout / 10, f"a round trip: {spread(tries.roundtrips)}", remedy=_REMEDY
+        )
         yield JITTER.graded(
-            high - usual, 0.1, timeout / 10, f"round trips differ by {seconds(high - usual)}", remedy=_REMEDY
+            high - usual, SLOW_ROUNDTRIP, timeout / 10, f"round trips differ by {seconds(high - usual)}", remedy=_REMEDY
         )
     if tries.phases:
         acquires = [sum(each.values()) for each in tries.phases]
         place = "over what is between" if pooled else "straight to the server"
         yield ACQUIRE.graded(
-            max(acquires), min(1.0, warning), critical, f"a connection, answering, {place}: {spread(acquires)}",
+            max(acquires), min(SLOW_CONNECT, warning), critical,
+            f"a connection, answering, {place}: {spread(acquires)}",
             remedy="raise the pooler's pool_size for River's user, or end what holds its server connections",
         )  # fmt: skip
 

@@ -11,13 +11,20 @@ from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
 from exporter.doctor.remedy import rivers_sessions
+from exporter.doctor.rules import threshold
 from exporter.humanize import count, seconds, share
 from exporter.metrics.values import Values
+
+SCARCE = threshold("RiverPoolNearlyExhausted", "free")
+"""Share of free connections from which a pool is nearly exhausted."""
+
+NEAR_LIMIT, AT_LIMIT = 0.8, 0.95
+"""Shares of the server's connections in use from which it is a warning, and a problem."""
 
 FREE = Check(
     "pool-free",
     "Free connections of River's pool (from `river.metrics_urls`) and of PgBouncer's pool for River's user (from "
-    "`pgbouncer.url`): none free is a problem, a fifth or less, or acquires that wait, a warning.",
+    f"`pgbouncer.url`): none free is a problem, {share(SCARCE)} or less, or acquires that wait, a warning.",
     "with one connection free completions are as fast as ever, with none they stop at once",
 )
 SIZE = Check(
@@ -29,14 +36,11 @@ SIZE = Check(
 )
 SERVER = Check(
     "server-connections",
-    "Connections of the server in use: 80 % is a warning, 95 % a problem.",
+    f"Connections of the server in use: {share(NEAR_LIMIT)} is a warning, {share(AT_LIMIT)} a problem.",
     "River cannot open a connection that the server has not",
 )
 OWN = 5
 """Connections River itself needs beside its workers: completer, fetching, elector, listener, maintenance."""
-
-SCARCE = 0.3
-"""Share of free connections from which RiverPoolNearlyExhausted speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +193,7 @@ def judge_size(
 def judge_connections(used: int, most: int) -> Finding:
     """Whether the server has connections left."""
     return SERVER.graded(
-        used / most, 0.8, 0.95, f"{used} of {count(most, 'connection')} in use",
+        used / most, NEAR_LIMIT, AT_LIMIT, f"{used} of {count(most, 'connection')} in use",
         remedy="end idle sessions, put a pooler in front, or raise max_connections",
     )  # fmt: skip
 

@@ -14,9 +14,16 @@ from exporter.collectors.stuck import STUCK as STUCK_JOBS
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
+from exporter.doctor.rules import threshold
 from exporter.humanize import count, seconds
 from exporter.metrics.values import Values
 from exporter.river.facts import BACKLOG_PRESSURE, LEADER_TTL, MIGRATION_SINCE, REQUEUES_SINCE
+
+AGED = threshold("RiverQueueAgeing", "seconds")
+"""Seconds that the oldest job of a queue may wait."""
+
+BACKLOG_JOBS_LIMIT = threshold("RiverCompleterBacklog", "jobs")
+"""Finished jobs that may wait for the completer."""
 
 VERSION = Check(
     "river-version",
@@ -39,8 +46,8 @@ STUCK = Check(
 )
 BACKLOG = Check(
     "completer-backlog",
-    "Jobs marked running beyond what the clients may run, where that is known: 1,000 are a warning, 10,000 a problem: "
-    "there River makes its workers wait.",
+    "Jobs marked running beyond what the clients may run, where that is known: "
+    f"{BACKLOG_JOBS_LIMIT:,.0f} are a warning, {BACKLOG_PRESSURE:,} a problem: there River makes its workers wait.",
     "they are finished, and wait in memory for the completer: they are lost when the process ends",
 )
 MAINTENANCE = Check(
@@ -55,11 +62,10 @@ PAUSED = Check(
 )
 AGE = Check(
     "queue-age",
-    "How long the oldest available job of each queue that is not paused has waited: from 5 min on a warning.",
+    "How long the oldest available job of each queue that is not paused has waited: from "
+    f"{seconds(AGED)} on a warning.",
     "where completions stall, workers are held up too, and queues age; else more comes than workers take",
 )
-AGED = 300.0
-"""Seconds from which RiverQueueAgeing speaks."""
 
 
 def examine(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
@@ -89,7 +95,7 @@ def judge(values: Values, schema: str, *, completing: bool) -> Iterator[Finding]
     if backlog is not None:
         yield BACKLOG.graded(
             backlog,
-            1000,
+            BACKLOG_JOBS_LIMIT,
             BACKLOG_PRESSURE,
             f"{count(backlog, 'job')} running beyond what the clients may run",
             remedy="see budget",

@@ -10,8 +10,18 @@ from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
 from exporter.doctor.remedy import Ending, Sessions, ending, identifier, literal, read
 from exporter.doctor.remedy import table as quoted_table
+from exporter.doctor.rules import threshold
 from exporter.humanize import count, seconds, share, size
 from exporter.river.facts import INDEXES
+
+SOME, MANY = 10_000, 50_000
+"""Dead rows below which no ratio matters: autovacuum looks once a minute."""
+
+TIMES, TIMES_PROBLEM = threshold("RiverTableDeadRows", "times"), 10.0
+"""Times the number of dead rows at which autovacuum comes."""
+
+LONG_HELD = threshold("RiverVacuumHeldBack", "seconds")
+OLD, TOO_OLD = threshold("RiverTableWraparound", "warning"), threshold("RiverTableWraparound", "critical")
 
 INDEX = Check(
     "indexes",
@@ -21,14 +31,14 @@ INDEX = Check(
 )
 DEAD = Check(
     "dead-rows",
-    "Dead rows of river_job against the number at which autovacuum comes: 3 times and 10,000 rows are a warning, "
-    "10 times and 50,000 rows a problem.",
+    f"Dead rows of river_job against the number at which autovacuum comes: {TIMES:g} times and {SOME:,} rows are a "
+    f"warning, {TIMES_PROBLEM:g} times and {MANY:,} rows a problem.",
     "River updates each job several times; fetching and completing step over every dead row",
 )
 HORIZON = Check(
     "vacuum-horizon",
     "The oldest transaction, replication slot, prepared transaction or standby that keeps vacuum from removing dead "
-    "rows: 10 minutes is a note, an hour a warning.",
+    f"rows: 10 minutes is a note, {seconds(LONG_HELD)} a warning.",
     "while an old snapshot is held no vacuum removes what died since",
 )
 TRIGGERS = Check(
@@ -43,7 +53,8 @@ SCANS = Check(
 )
 WRAPAROUND = Check(
     "wraparound",
-    "How far river_job is on the way to transaction id wraparound: 40 % is a warning, 80 % a problem.",
+    f"How far river_job is on the way to transaction id wraparound: {share(OLD)} is a warning, {share(TOO_OLD)} a "
+    "problem.",
     "at 100 % PostgreSQL takes no writes, completions among them",
 )
 NEEDED = {
@@ -58,9 +69,6 @@ HELD = 30.0
 
 OF_OLD = {"river_job_unique_idx": "river_job_kind_unique_key_idx"}
 """What an index was called up to River's migration 5."""
-
-SOME, MANY = 10_000, 50_000
-"""Dead rows below which no ratio matters: autovacuum looks once a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +197,9 @@ def judge_dead(table: Table, holders: Sequence[Holder], sessions: Sessions, sche
         if (holders[0].seconds or 0.0) >= HELD and end.sql:
             statements.insert(0, end.sql)
     sql = "\n".join(statements)
-    if ratio >= 10 and table.dead >= MANY:
+    if ratio >= TIMES_PROBLEM and table.dead >= MANY:
         return DEAD.problem(text, *evidence, remedy=remedy, sql=sql)
-    if ratio >= 3 and table.dead >= SOME:
+    if ratio >= TIMES and table.dead >= SOME:
         return DEAD.warning(text, *evidence, remedy=remedy, sql=sql)
     return DEAD.ok(text, *evidence)
 
@@ -204,7 +212,7 @@ def judge_horizon(holders: Sequence[Holder], sessions: Sessions) -> Finding:
     evidence = [_held(holder) for holder in holders]
     age, end = oldest.seconds or 0.0, _end(oldest, sessions)
     text = f"vacuum is held back by {_held(oldest)}"
-    if age >= 3600:
+    if age >= LONG_HELD:
         return HORIZON.warning(text, *evidence, remedy=end.text, sql=end.sql)
     if age >= 600:
         return HORIZON.note(text, *evidence, remedy=end.text, sql=end.sql)
@@ -242,7 +250,7 @@ def judge_wraparound(table: Table, schema: str) -> Finding:
     """How far the table is on the way to wraparound, of the 2^31 transactions there are."""
     part = table.age / 2**31
     return WRAPAROUND.graded(
-        part, 0.4, 0.8, f"{share(part)} of the way to wraparound",
+        part, OLD, TOO_OLD, f"{share(part)} of the way to wraparound",
         remedy="first what holds vacuum back (see vacuum-horizon), then freeze the table",
         sql=f"VACUUM (FREEZE) {quoted_table(schema)};",
     )  # fmt: skip

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from config.source import render
+from config.source.source import load as load_rules
 from docs import doctor_page
 from exporter.budget import Verdict
 from exporter.collectors.context import Target
@@ -727,6 +729,11 @@ def test_alerts_are_those_of_the_rules() -> None:
     rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
     assert {rule["alert"] for rule in rules} == alerts.NAMES
     assert {rule["alert"] for rule in rules if rule["labels"]["severity"] == "critical"} == alerts.CRITICAL
+
+
+def test_thresholds_are_those_of_the_rules() -> None:
+    """`make generate` was run after the last change of rules.yaml."""
+    assert (ROOT / "exporter" / "doctor" / "rules.json").read_text() == render.doctor(load_rules())
 
 
 def test_alerts_missing_or_broken_are_told() -> None:
