@@ -51,6 +51,7 @@ generate: $(READY) ## Write again what is generated: docs/metrics.md, alerts, da
 	@$(BIN)/python -m config.source.generate
 	@$(BIN)/python -m dashboards.generate
 	@$(BIN)/python -m helm.generate
+	@$(BIN)/python -m tests.k8s.manifests
 
 .PHONY: pictures
 pictures: $(READY) ## Draw docs/pictures again: the budget by its model, the status page from a real incident (8 min)
