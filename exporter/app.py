@@ -27,6 +27,7 @@ from exporter.metrics.snapshot import Snapshot
 from exporter.postgres.address import addresses
 from exporter.postgres.leader import Election
 from exporter.postgres.sessions import Database
+from exporter.postgres.state import ConnectionState
 from exporter.status import Status
 
 log = logging.getLogger("exporter")
@@ -46,7 +47,11 @@ RELOADED_AT = gauge(
 DATABASE_SECONDS = counter(
     "river_exporter_database_seconds_total", "Time in which the exporter's runs used a session of the database"
 )
-METRICS = (UP, UNREACHABLE, BUILD, RELOADED, RELOADED_AT, DATABASE_SECONDS, *RUNNER_METRICS)
+UNDECODABLE = counter(
+    "river_exporter_undecodable_texts_total",
+    "Texts of the database that were not valid UTF-8 and are shown with replacement characters",
+)
+METRICS = (UP, UNREACHABLE, BUILD, RELOADED, RELOADED_AT, DATABASE_SECONDS, UNDECODABLE, *RUNNER_METRICS)
 """What the exporter says of itself, beside its collectors."""
 
 
@@ -76,7 +81,7 @@ class App:
             snapshot=Snapshot(time.monotonic),
             election=Election(config.sample_interval),
             clock=time.monotonic,
-            leases={"sampler": shared.lease(), "database": shared.lease()},
+            leases=shared.leases,
         )
         self.schedule = Schedule(Runner(each(self.context)) for each in classes())
         self._reload_lock = threading.Lock()
@@ -142,15 +147,16 @@ class App:
 
     def samples(self) -> Iterator[Sample]:
         """What the exporter says of itself at this moment."""
-        reason = self.context.database.reason
-        if reason is not None:
-            yield UP.sample(float(not reason))
-        if reason:
-            yield UNREACHABLE.sample(1, reason)
+        state = self.context.database.state
+        if state is not ConnectionState.UNTRIED:
+            yield UP.sample(float(state is ConnectionState.UP))
+        if state.failed:
+            yield UNREACHABLE.sample(1, state.value)
         yield BUILD.sample(1, __version__)
         yield RELOADED.sample(float(self._reloaded[0]))
         yield RELOADED_AT.sample(self._reloaded[1])
         yield DATABASE_SECONDS.sample(self.context.database.seconds)
+        yield UNDECODABLE.sample(self.context.database.undecodable)
         for runner in self.schedule.runners:
             yield from runner.samples()
 
@@ -162,8 +168,8 @@ class App:
     def ready(self) -> tuple[bool, str]:
         """Whether the database was collected from, or the reason why not."""
         context = self.context
-        if context.database.reason:
-            return False, f"no contact with the database: {context.database.reason}"
+        if reason := context.database.state.reason:
+            return False, f"no connection to the database: {reason}"
         if context.snapshot.age("target") is None:
             return False, "the first collection has not ended yet"
         if not context.target.schemas:

@@ -56,7 +56,7 @@ class Exporter:
             snapshot=Snapshot(time.monotonic),
             election=Election(3600),
             clock=time.monotonic,
-            leases={"sampler": shared.lease(), "database": shared.lease()},
+            leases=shared.leases,
         )
         self._collectors: dict[str, Collector] = {}
 

@@ -18,7 +18,8 @@ from exporter.errors import ConfigError
 from exporter.logs.log import RepeatLimit
 from exporter.metrics.metric import Counter, Histogram, Sample, Summary, counter, gauge, histogram
 from exporter.postgres.probe import Probe, transport_seconds
-from exporter.postgres.sessions import REASONS, Unreachable
+from exporter.postgres.sessions import Unreachable
+from exporter.postgres.state import REASONS
 
 log = logging.getLogger("exporter.probe")
 

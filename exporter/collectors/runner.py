@@ -127,7 +127,7 @@ class Runner:
         text = one_line(error) if expected else f"{type(error).__name__}: {one_line(error)}"
         level = logging.WARNING if expected else logging.ERROR
         if isinstance(error, Unreachable):
-            text = f"no contact ({error.reason}): {text}"
+            text = f"no connection ({error.reason}): {text}"
         if text != self._said:
             self._said = text
             log.log(

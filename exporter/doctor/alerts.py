@@ -109,10 +109,10 @@ def judge_scraped(up: Sequence[float]) -> Finding:
         )
     if not all(up):
         return SCRAPED.warning(
-            f"{sum(value == 0 for value in up)} of {len(up)} exporters have no contact with their database",
+            f"{sum(value == 0 for value in up)} of {len(up)} exporters have no connection to their database",
             remedy="river_database_unreachable has the reason, as its label",
         )
-    return SCRAPED.ok(f"{len(up)} scraped, with contact to the database")
+    return SCRAPED.ok(f"{len(up)} scraped, connected to the database")
 
 
 GROUP = Group(

@@ -67,7 +67,7 @@ def unreachable(doctor: DoctorContext, error: Unreachable) -> Finding:
             sql=f"ALTER ROLE {identifier(role(doctor))} CONNECTION LIMIT 6;  -- 3 for each exporter, and 3 more",
         )
     return CONNECTION.problem(
-        f"no contact with the database: {error.reason}",
+        f"no connection to the database: {error.reason}",
         str(error),
         remedy=f"{advice}; it took at most {seconds(doctor.context.database.deadline)}",
     )

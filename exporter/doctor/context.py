@@ -32,6 +32,7 @@ from exporter.metrics.values import Values
 from exporter.postgres.address import Address, addresses
 from exporter.postgres.leader import Election
 from exporter.postgres.sessions import Database, Session, Unreachable
+from exporter.postgres.state import ConnectionState
 
 FOLDER = "exporter.doctor"
 """Where doctor's own queries are."""
@@ -129,7 +130,7 @@ class DoctorContext:
     Attributes:
         context: configuration, target and what the samplers saw.
         explain_address: where the completing statement is explained.
-        session: of doctor's own queries; None when there is no contact with the database.
+        session: of doctor's own queries; None when there is no connection to the database.
         before: what groups read before the collectors ran, by the group's title.
         values: what the collectors said last.
         blocking: every pair of waiter and blocker seen while watching, with the longest wait, by schema.
@@ -179,12 +180,12 @@ class DoctorContext:
     @property
     def answers(self) -> bool:
         """Whether the database answers."""
-        return self.context.database.reason == ""
+        return self.context.database.state is ConnectionState.UP
 
     def missing(self) -> str:
         """Why nothing of River can be examined in the database: the reason; empty when it can be."""
         if not self.answers:
-            return "no contact with the database"
+            return "no connection to the database"
         if self.context.target.standby:
             return "database.url leads to a standby, which knows neither the primary's sessions nor its statistics"
         return "" if self.schemas else "River's tables are not there"
@@ -212,7 +213,7 @@ class DoctorContext:
     def needed(self) -> Session:
         """The session; raises Unreachable when there is none."""
         if self.session is None:
-            raise Unreachable(self.context.database.reason or "other", "no contact with the database")
+            raise Unreachable(self.context.database.state.reason or "other", "no connection to the database")
         return self.session
 
 
@@ -224,7 +225,7 @@ def build_context(config: Config, environment: Mapping[str, str]) -> Context:
     """
     database, river, pgbouncer = addresses(config, environment)
     shared = Database(database, float(config.database.statement_timeout) + 2.0)
-    session = shared.lease()
+    lease = shared.leases["database"]
     return Context(
         config=config,
         database=shared,
@@ -233,7 +234,7 @@ def build_context(config: Config, environment: Mapping[str, str]) -> Context:
         snapshot=Snapshot(time.monotonic),
         election=NoElection(),
         clock=time.monotonic,
-        leases={"sampler": session, "database": session},
+        leases={"sampler": lease, "database": lease},
     )
 
 
@@ -252,7 +253,7 @@ def find_target(context: Context) -> None:
     """Look the target up; afterwards its schemas are looked at.
 
     Raises:
-        ExporterError: there is no contact with the database.
+        ExporterError: there is no connection to the database.
         psycopg.Error: the server refuses to tell.
     """
     list(TargetCollector(context).collect())
@@ -284,7 +285,9 @@ def watch(doctor: DoctorContext, seconds: float, over: Callable[[], bool] = lamb
     doctor.values = Values(list(context.snapshot.samples()))
     doctor.failures = {runner.collector.name: runner.failure for runner in runners if runner.failure}
     if schedule.database.is_alive():
-        context.database.reason = context.database.reason or "timeout"  # a session of theirs still hangs
+        lease = context.leases["database"]
+        if not lease.state.failed:
+            lease.state = ConnectionState.TIMEOUT  # their session still hangs
     for runner in runners:
         with suppress(ExporterError):
             runner.collector.close()

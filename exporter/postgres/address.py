@@ -129,14 +129,16 @@ def addresses(config: Config, environment: Mapping[str, str]) -> tuple[Address, 
     timeout = str(max(2, round(config.database.connect_timeout)))
     own = {"connect_timeout": timeout}
     common = {**own, "application_name": APPLICATION}
-    database = Address("database", config.database, fallback, {**common, "options": _settings(config)})
+    # ours, whatever PGCLIENTENCODING or the URL says: what the server cannot convert is replaced where it is read
+    encoding = {"client_encoding": "UTF8"}
+    database = Address("database", config.database, fallback, {**common, **encoding, "options": _settings(config)})
     own_river = config.river.url or config.river.url_file
     # through River's address nothing but SELECT 1 is sent: no options and no name of ours, which PgBouncer would refuse
     # or leave on its server connection
     river = Address("river", config.river, None, own) if own_river else None
     river = river or Address("database", config.database, fallback, common)
     own_pgbouncer = config.pgbouncer.url or config.pgbouncer.url_file
-    pgbouncer = Address("pgbouncer", config.pgbouncer, None, common) if own_pgbouncer else None
+    pgbouncer = Address("pgbouncer", config.pgbouncer, None, {**common, **encoding}) if own_pgbouncer else None
     for address in (database, river, pgbouncer):
         if address:
             address.parameters()

@@ -7,10 +7,12 @@ deadline of its own, and the connection is given up with it.
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any, LiteralString, Self, TypeVar
@@ -24,6 +26,8 @@ from psycopg.rows import class_row
 
 from exporter.errors import ConfigError, ExporterError
 from exporter.postgres.address import Address
+from exporter.postgres.encoding import replace_undecodable
+from exporter.postgres.state import ConnectionState, combined
 
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # its warnings repeat ours, once per attempt
 
@@ -35,8 +39,11 @@ _REFUSALS = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psyc
 MARK = "river-exporter"
 """Stands in a comment of every statement of ours, inside it: what stands before a statement is not kept."""
 
-REASONS = ("auth", "dns", "refused", "timeout", "tls", "other")
-"""Why there is no contact with a server, as the label `reason` says it."""
+FIRST_DELAY, LONGEST_DELAY = 1.0, 4.0
+"""Seconds between two attempts to connect, from the first failure on; each is twice the one before."""
+
+CHECK_DEADLINE = 2.0
+"""Seconds for the answer that shows that a pooled connection still works."""
 
 _PATTERNS = (
     (
@@ -52,7 +59,7 @@ _PATTERNS = (
 
 
 class Unreachable(ExporterError):  # noqa: N818 - it names the state, as libpq does
-    """There is no contact with a server; `reason` is one of REASONS."""
+    """There is no connection to a server; `reason` is one of REASONS."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -76,9 +83,18 @@ def one_line(error: BaseException) -> str:
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection whose every wait ends at `deadline` (monotonic seconds): it is then closed, whatever hangs."""
+    """A connection whose every wait ends at `deadline` (monotonic seconds): it is then closed, whatever hangs.
+
+    Attributes:
+        undecodable: texts received so far that were not valid UTF-8; they are returned with replacement characters.
+    """
 
     deadline: float | None = None
+
+    def __init__(self, pgconn: psycopg.pq.abc.PGconn) -> None:
+        super().__init__(pgconn)
+        self.undecodable = 0
+        replace_undecodable(self)
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """As psycopg's; raises Unreachable with reason `timeout` at the deadline."""
@@ -147,60 +163,36 @@ def load(query: str, major: int, folder: str = "exporter.collectors") -> Literal
 
 
 class Database:
-    """The at most two sessions on `database.url`: the sampler's and the collectors'.
+    """The at most two sessions on `database.url`: the sampler's, and the collectors'.
 
     Args:
         deadline: seconds one run may take, all its statements together.
 
     Attributes:
-        failure: why the last attempt to connect failed, until one works.
-        seconds: in which runs had a session, since the start.
-        reason: of the last contact: empty when it worked, else one of REASONS; None before the first.
+        leases: the sessions, by the lane that uses each.
     """
 
     def __init__(self, address: Address, deadline: float) -> None:
         self.address = address
         self.deadline = deadline
-        self.failure: Unreachable | None = None
-        self.reason: str | None = None
         self.epoch = 0
-        self.seconds = 0.0
-        database = self
+        self._pooled = PooledLease(self)
+        self.leases: dict[str, Lease] = {"sampler": HeldLease(self), "database": self._pooled}
 
-        class Recording(Connection):
-            @classmethod
-            def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-                """Connect, and keep the reason of a failure: the pool's own error says only that time is up."""
-                try:
-                    parameters: dict[str, Any] = {**database.address.parameters(), **kwargs}
-                    return super().connect(conninfo, **parameters)
-                except ConfigError as error:  # a file of the address is there no longer
-                    database.fail(Unreachable("other", str(error)))
-                    raise
-                except psycopg.Error as error:
-                    database.fail(Unreachable(reason_of(error), f"{database.address}: {one_line(error)}"))
-                    raise
+    @property
+    def state(self) -> ConnectionState:
+        """The state of both sessions together."""
+        return combined(lease.state for lease in self.leases.values())
 
-        self.pool: psycopg_pool.ConnectionPool[Connection] = psycopg_pool.ConnectionPool(
-            "",
-            connection_class=Recording,
-            kwargs={"autocommit": True},
-            min_size=0,
-            max_size=2,
-            num_workers=2,
-            # an attempt backs off with jitter: 1, 2, 4 s; then the next run starts anew
-            reconnect_timeout=8,
-            open=True,
-            name="database",
-        )
+    @property
+    def seconds(self) -> float:
+        """Seconds in which runs had a session, since the start."""
+        return sum(lease.seconds for lease in self.leases.values())
 
-    def fail(self, failure: Unreachable) -> None:
-        """An attempt to connect failed; it is tried again in the background, but known at once."""
-        self.failure, self.reason = failure, failure.reason
-
-    def lease(self) -> Lease:
-        """One of the sessions, to be kept."""
-        return Lease(self)
+    @property
+    def undecodable(self) -> int:
+        """Texts received since the start that were not valid UTF-8."""
+        return sum(lease.undecodable for lease in self.leases.values())
 
     def move(self, address: Address, deadline: float) -> None:
         """Use another address, or the same with other settings: every lease then replaces its connection.
@@ -209,24 +201,39 @@ class Database:
         """
         changed = address.parameters() != self.address.parameters()
         self.address, self.deadline = address, deadline
-        self.epoch += changed
+        if changed:
+            self.epoch += 1
+            self._pooled.drain()
 
     def close(self) -> None:
         """Close both sessions; one in the middle of a run is cut off."""
-        self.pool.close(timeout=1)
+        for lease in self.leases.values():
+            lease.give_up()
+        self._pooled.close()
+
+    def unreachable(self, error: Exception) -> Unreachable:
+        """A failure to connect, or of a connection, with its error category and the server's name."""
+        if isinstance(error, ConfigError):  # a file of the address can no longer be read
+            return Unreachable("other", str(error))
+        return Unreachable(reason_of(error), f"{self.address}: {one_line(error)}")
 
 
-class Lease:
-    """A session that is kept from run to run, for what lives in it (an advisory lock, prepared statements).
+class Lease(ABC):
+    """What one lane reads the database through, run by run.
 
-    A connection in doubt is closed and replaced, never used again; `generation` counts the connections there were.
+    Attributes:
+        state: what the last connection attempt or run showed.
+        generation: counts the connections that runs had: what lives in one, such as a lock, ends with it.
+        seconds: in which runs had a session, since the start.
+        undecodable: texts received since the start that were not valid UTF-8.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._connection: Connection | None = None
+        self.undecodable = 0
+        self.state = ConnectionState.UNTRIED
         self.generation = 0
-        self._epoch = database.epoch
+        self.seconds = 0.0
 
     @contextmanager
     def session(self, deadline: float | None = None) -> Iterator[Session]:
@@ -235,48 +242,172 @@ class Lease:
         Raises:
             Unreachable: there is no connection within the deadline, or it was lost.
         """
-        limit = deadline or self._database.deadline
+        with self._connection(deadline or self._database.deadline) as connection:
+            began, undecodable = time.monotonic(), connection.undecodable
+            try:
+                yield Session(connection)
+                self.state = ConnectionState.UP
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if isinstance(error, _REFUSALS):
+                    self.state = ConnectionState.UP
+                    raise
+                connection.close()
+                raise self._failed(self._database.unreachable(error)) from None
+            except BaseException as error:
+                if isinstance(error, Unreachable):
+                    self._failed(error)
+                if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                    connection.close()
+                raise
+            finally:
+                self.seconds += time.monotonic() - began
+                self.undecodable += connection.undecodable - undecodable
+
+    @abstractmethod
+    def _connection(self, limit: float) -> AbstractContextManager[Connection]:
+        """A connection for one run whose waits end after `limit` seconds."""
+
+    @abstractmethod
+    def give_up(self) -> None:
+        """Close the connection, and with it what lives in it; the next run gets another."""
+
+    def _failed(self, error: Unreachable) -> Unreachable:
+        self.state = ConnectionState(error.reason)
+        return error
+
+
+class HeldLease(Lease):
+    """One connection of its own that is kept for what lives in it: the sampler's, with the advisory lock.
+
+    A connection in doubt is closed and replaced, never used again. While the server cannot be reached, attempts are
+    1, 2 and then 4 s apart with jitter, and a run in between fails with the reason of the last one.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._kept: Connection | None = None
+        self._epoch = database.epoch
+        self._failure: Unreachable | None = None
+        self._delay = 0.0
+        self._next_attempt = float("-inf")
+
+    @contextmanager
+    def _connection(self, limit: float) -> Iterator[Connection]:
         if self._epoch != self._database.epoch:
             self._epoch = self._database.epoch
             self.give_up()
-        ends = time.monotonic() + limit
-        connection = self._connection or self._connect(limit)
-        connection.deadline = ends
-        began = time.monotonic()
+            self._failure, self._delay = None, 0.0
+        connection = self._kept if self._kept and not self._kept.closed else self._connect(limit)
+        connection.deadline = time.monotonic() + limit
         try:
-            yield Session(connection)
-            self._database.reason = ""
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            if isinstance(error, _REFUSALS):
-                raise
-            self.give_up()
-            self._database.reason = reason_of(error)
-            raise Unreachable(self._database.reason, f"{self._database.address}: {one_line(error)}") from None
-        except BaseException as error:
-            if isinstance(error, Unreachable):
-                self._database.reason = error.reason
-            if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                self.give_up()
-            raise
+            yield connection
         finally:
-            self._database.seconds += time.monotonic() - began
+            if connection.closed:
+                self._kept = None
 
     def give_up(self) -> None:
-        """Close the connection, and with it what lives in it; the next run gets another."""
-        connection, self._connection = self._connection, None
+        """Close the connection, and with it the locks; the next run gets another."""
+        connection, self._kept = self._kept, None
         if connection:
             connection.close()
-            self._database.pool.putconn(connection)
 
     def _connect(self, limit: float) -> Connection:
+        if self._failure and time.monotonic() < self._next_attempt:
+            raise Unreachable(self._failure.reason, str(self._failure))
         try:
-            connection = self._database.pool.getconn(timeout=limit)
-        except psycopg_pool.PoolTimeout:
-            waited = Unreachable("timeout", f"{self._database.address}: no connection within {limit:g} s")
-            failure = self._database.failure or waited
-            self._database.reason = failure.reason
-            raise failure from None
-        self._database.failure = None
-        self._connection = connection
+            parameters = self._database.address.parameters()
+            patience = str(max(1, round(min(limit, float(parameters.get("connect_timeout", limit))))))
+            connection = Connection.connect(**{**parameters, "connect_timeout": patience}, autocommit=True)  # type: ignore[arg-type]
+        except (psycopg.Error, ConfigError) as error:
+            self._failure = self._failed(self._database.unreachable(error))
+            self._delay = min(2 * self._delay or FIRST_DELAY, LONGEST_DELAY)
+            jitter = random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+            self._next_attempt = time.monotonic() + self._delay * jitter
+            raise self._failure from None
+        self._kept, self._failure, self._delay = connection, None, 0.0
+        self.state = ConnectionState.UP
         self.generation += 1
         return connection
+
+
+class _PooledConnection(Connection):
+    """Reports each attempt of the pool to connect: the pool's own error says only that time is up."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", *, lease: PooledLease, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Connect; `lease` is notified of the result."""
+        try:
+            made = super().connect(conninfo, **kwargs)
+        except psycopg.Error as error:
+            lease.attempted(error)
+            raise
+        lease.attempted(None)
+        return made
+
+
+class PooledLease(Lease):
+    """The collectors' connection, one of a pool of one: checked before each run, made again in the background."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._failure: Unreachable | None = None
+        self._last: Connection | None = None
+        self._pool: psycopg_pool.ConnectionPool[Connection] = psycopg_pool.ConnectionPool(
+            "",
+            connection_class=_PooledConnection,
+            kwargs=self._parameters,
+            check=_check,
+            min_size=0,
+            max_size=1,
+            num_workers=1,
+            # an attempt backs off with jitter: 1, 2, 4 s; then the next run starts again
+            reconnect_timeout=8,
+            open=True,
+            name="database",
+        )
+
+    def attempted(self, error: Exception | None) -> None:
+        """Note the result of an attempt in the background: a failure is known at once, though it is tried again."""
+        self._failure = self._failed(self._database.unreachable(error)) if error else None
+        if error is None:
+            self.state = ConnectionState.UP
+
+    def drain(self) -> None:
+        """Replace the connection, after the present run where there is one."""
+        self._pool.drain()
+
+    def give_up(self) -> None:
+        """Close the connection; the next run gets another."""
+        if self._last:
+            self._last.close()
+
+    def close(self) -> None:
+        """Close the pool."""
+        self._pool.close(timeout=1)
+
+    @contextmanager
+    def _connection(self, limit: float) -> Iterator[Connection]:
+        ends = time.monotonic() + limit
+        try:
+            with self._pool.connection(timeout=limit) as connection:
+                self.generation += connection is not self._last
+                self._last = connection
+                connection.deadline = ends
+                yield connection
+        except psycopg_pool.PoolTimeout:
+            waited = Unreachable("timeout", f"{self._database.address}: no connection within {limit:g} s")
+            raise self._failed(self._failure or waited) from None
+
+    def _parameters(self) -> dict[str, Any]:
+        """Of the next connection: files of the address are read again for each."""
+        try:
+            return {**self._database.address.parameters(), "autocommit": True, "lease": self}
+        except ConfigError as error:
+            self.attempted(error)
+            raise
+
+
+def _check(connection: Connection) -> None:
+    """Raise when the connection does not answer: the pool then replaces it within the same run."""
+    connection.deadline = time.monotonic() + CHECK_DEADLINE
+    connection.execute("")

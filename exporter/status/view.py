@@ -14,6 +14,7 @@ from exporter.collectors.schema_state import Blocking, SchemaState
 from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
 from exporter.logs.masking import mask
 from exporter.metrics.values import Values
+from exporter.postgres.state import ConnectionState
 from exporter.status.sentence import Moment, largest, sentence
 
 FRESH = 3.0
@@ -106,7 +107,7 @@ class View:
 
     Attributes:
         at: Unix time of it.
-        reason: of the last contact with the database: empty when it worked, None before the first.
+        reason: error category while there is no connection to the database, else None.
     """
 
     version: str
@@ -142,7 +143,7 @@ def look(context: Context, runners: Iterable[Runner]) -> View:
         at=time.time(),
         level=level,
         text=text,
-        reason=context.database.reason,
+        reason=context.database.state.reason,
         ready=context.snapshot.age("target") is not None,
         timeout=float(config.river.timeout),
         warning=config.thresholds.warning,
@@ -164,10 +165,10 @@ def look(context: Context, runners: Iterable[Runner]) -> View:
 
 def _overall(context: Context, rivers: tuple[RiverView, ...]) -> tuple[str, str]:
     """The level and the sentence of the whole."""
-    reason = context.database.reason
-    if reason:
-        return "critical", f"No contact with the database: {reason}. What is not known any more is not shown."
-    if reason is None:
+    state = context.database.state
+    if reason := state.reason:
+        return "critical", f"No connection to the database: {reason}. What is not known any more is not shown."
+    if state is ConnectionState.UNTRIED:
         return "unknown", "The database has not been asked yet."
     if not rivers:
         return "warning", f"No river_job table was found: {REMEDIES['river_schema']}."

@@ -153,7 +153,7 @@ def test_without_a_database_it_stays_up_and_says_why(database: Database, start: 
         assert requests.get(f"{exporter.url}/-/healthy", timeout=5).ok
         ready = requests.get(f"{exporter.url}/-/ready", timeout=5)
         assert ready.status_code == 503
-        assert f"no contact with the database: {reason}" in ready.text
+        assert f"no connection to the database: {reason}" in ready.text
         found = exporter.metrics()
         assert not found.samples("river_jobs")
         assert found.samples("river_completer_timeout_seconds")

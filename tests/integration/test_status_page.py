@@ -174,14 +174,14 @@ def test_details_can_be_switched_off(database: Database, worker: River, look: Lo
 
 
 def test_database_down_and_back(exporter: Exporter, database: Database, look: Look) -> None:
-    """The page is as quick as ever, says that there is no contact, and recovers by itself."""
+    """The page is as quick as ever, says that there is no connection, and recovers by itself."""
     visit = look(exporter.url)
     visit.shows("Completions are on time")
     with database.connect() as connection:
         connection.execute("ALTER ROLE river_exporter NOLOGIN")
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'river_exporter'")
     try:
-        visit.shows("No contact with the database: auth", "#state")
+        visit.shows("No connection to the database: auth", "#state")
         started = time.monotonic()
         assert requests.get(f"{exporter.url}/", timeout=5).ok
         assert time.monotonic() - started < 1

@@ -23,7 +23,11 @@ def both(url: str, **environment: str) -> tuple[Address, Address]:
 def shown(url: str) -> dict[str, str]:
     """Return the parameters of the database's address but for those the exporter always adds."""
     found = both(url)[0].parameters()
-    return {name: found[name] for name in found if name not in {"connect_timeout", "application_name", "options"}}
+    return {
+        name: found[name]
+        for name in found
+        if name not in {"connect_timeout", "application_name", "client_encoding", "options"}
+    }
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,9 @@ def test_a_failure_is_logged_once_until_it_changes(caplog: pytest.LogCaptureFixt
     bench.does = broken(Unreachable("timeout", "no"))
     bench.runner.run()
     assert [line.__dict__["error"] for line in caplog.records] == [
-        "no contact (refused): no",
-        "no contact (timeout): no",
-        "no contact (timeout): no",
+        "no connection (refused): no",
+        "no connection (timeout): no",
+        "no connection (timeout): no",
     ]
     assert all(line.exc_info is None and line.levelno == logging.WARNING for line in caplog.records)
     assert bench.record()["failures_total"] == 4
