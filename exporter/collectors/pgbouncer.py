@@ -105,7 +105,7 @@ class PgbouncerCollector(Collector):
         if self._connection is None and self.context.pgbouncer is not None:
             parameters = {"dbname": "pgbouncer", **self.context.pgbouncer.parameters()}
             self._connection = Connection.connect(
-                **parameters,  # type: ignore[arg-type]
+                **parameters,
                 autocommit=True,
                 prepare_threshold=None,
                 cursor_factory=psycopg.ClientCursor,

@@ -114,7 +114,7 @@ def explain(address: Address, schema: str) -> Plan:
     """
     # psycopg looks for parameters in the whole text, names included: a % is doubled
     name = sql.Identifier(schema.replace("%", "%%"))
-    with Connection.connect(**address.parameters(), autocommit=True) as connection:  # type: ignore[arg-type]
+    with Connection.connect(**address.parameters(), autocommit=True) as connection:
         connection.deadline = time.monotonic() + DEADLINE
         major = connection.info.server_version // 10000
         connection.execute("BEGIN READ WRITE")

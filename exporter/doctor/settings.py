@@ -62,7 +62,7 @@ def examine(doctor: DoctorContext) -> Iterator[tuple[str | None, Finding]]:
     parameters = doctor.context.database.address.parameters()
     parameters["options"] = parameters.get("options", "").replace("-c idle_in_transaction_session_timeout=", _HARMLESS)
     names = ["track_commit_timestamp", "log_lock_waits", "idle_in_transaction_session_timeout"]
-    with patiently(lambda: Connection.connect(**parameters, autocommit=True)) as connection:  # type: ignore[arg-type]
+    with patiently(lambda: Connection.connect(**parameters, autocommit=True)) as connection:
         connection.deadline = time.monotonic() + doctor.context.database.deadline
         rows = Session(connection, FOLDER).rows(_Setting, "settings", {"names": names})
     for finding in judge_server({row.name: row.setting for row in rows}, doctor.river_users()):

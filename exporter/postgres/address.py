@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from exporter.config import Config, Endpoint
 from exporter.errors import ConfigError
 from exporter.logs.masking import register_secret
+from exporter.postgres.encoding import CLIENT_ENCODING
 
 _PGX_ONLY = re.compile(
     r"pool_(max|min)_.*|pool_health_check_period|default_query_exec_mode|(statement|description)_cache_capacity"
@@ -130,7 +131,7 @@ def addresses(config: Config, environment: Mapping[str, str]) -> tuple[Address, 
     own = {"connect_timeout": timeout}
     common = {**own, "application_name": APPLICATION}
     # ours, whatever PGCLIENTENCODING or the URL says: what the server cannot convert is replaced where it is read
-    encoding = {"client_encoding": "UTF8"}
+    encoding = {"client_encoding": CLIENT_ENCODING}
     database = Address("database", config.database, fallback, {**common, **encoding, "options": _settings(config)})
     own_river = config.river.url or config.river.url_file
     # through River's address nothing but SELECT 1 is sent: no options and no name of ours, which PgBouncer would refuse

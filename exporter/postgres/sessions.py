@@ -21,12 +21,11 @@ import psycopg
 import psycopg_pool
 from psycopg import sql
 from psycopg.abc import RV, PQGen
-from psycopg.abc import QueryNoTemplate as Query
 from psycopg.rows import class_row
 
 from exporter.errors import ConfigError, ExporterError
 from exporter.postgres.address import Address
-from exporter.postgres.encoding import replace_undecodable
+from exporter.postgres.encoding import ask_for_bytes, replace_undecodable
 from exporter.postgres.state import ConnectionState, combined
 
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # its warnings repeat ours, once per attempt
@@ -96,6 +95,13 @@ class Connection(psycopg.Connection[Any]):
         self.undecodable = 0
         replace_undecodable(self)
 
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        """As psycopg's, with texts that are always str."""
+        made = super().connect(conninfo, **kwargs)
+        ask_for_bytes(made)
+        return made
+
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """As psycopg's; raises Unreachable with reason `timeout` at the deadline."""
         if self.deadline is None:
@@ -140,13 +146,14 @@ class Session:
             Unreachable: no answer within the deadline.
         """
         text = load(query, self.version // 10000, self._folder)
-        composed: Query = text
+        composed: sql.Composable = sql.SQL(text)
         if schema is not None:
             # psycopg looks for parameters in the whole text: a % in a name is doubled, as one in the text is
             name = schema.replace("%", "%%") if parameters is not None else schema
             composed = sql.SQL(text).format(schema=sql.Identifier(name))
         with self._connection.cursor(row_factory=class_row(kind)) as cursor:
-            return cursor.execute(composed, parameters, binary=True).fetchall()
+            # bytes, as psycopg would encode a name in a SQL_ASCII database as ASCII
+            return cursor.execute(composed.as_bytes(), parameters, binary=True).fetchall()
 
 
 @cache
@@ -317,7 +324,7 @@ class HeldLease(Lease):
         try:
             parameters = self._database.address.parameters()
             patience = str(max(1, round(min(limit, float(parameters.get("connect_timeout", limit))))))
-            connection = Connection.connect(**{**parameters, "connect_timeout": patience}, autocommit=True)  # type: ignore[arg-type]
+            connection = Connection.connect(**{**parameters, "connect_timeout": patience}, autocommit=True)
         except (psycopg.Error, ConfigError) as error:
             self._failure = self._failed(self._database.unreachable(error))
             self._delay = min(2 * self._delay or FIRST_DELAY, LONGEST_DELAY)
