@@ -6,4 +6,12 @@ class ExporterError(Exception):
 
 
 class ConfigError(ExporterError):
-    """The configuration is wrong: the process ends with exit code 2."""
+    """The configuration is wrong: the process ends with exit code 2.
+
+    Attributes:
+        problems: each thing that is wrong, one line each.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems

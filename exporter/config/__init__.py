@@ -1,5 +1,33 @@
 """The configuration: one frozen, validated object made from a YAML file, `RIVER_EXPORTER_*` variables and flags."""
 
-from exporter.config.model import PREFIX, Config, Duration, Endpoint, Log, Web, dump, keys, load, schema, variable
+from exporter.config.model import (
+    PREFIX,
+    Config,
+    Duration,
+    Endpoint,
+    Loaded,
+    Log,
+    Web,
+    dump,
+    keys,
+    load,
+    read,
+    schema,
+    variable,
+)
 
-__all__ = ["PREFIX", "Config", "Duration", "Endpoint", "Log", "Web", "dump", "keys", "load", "schema", "variable"]
+__all__ = [
+    "PREFIX",
+    "Config",
+    "Duration",
+    "Endpoint",
+    "Loaded",
+    "Log",
+    "Web",
+    "dump",
+    "keys",
+    "load",
+    "read",
+    "schema",
+    "variable",
+]

@@ -1,13 +1,14 @@
 """Configuration: one frozen, validated object made from a YAML file and `RIVER_EXPORTER_*` variables.
 
-What a file says wins over the environment. Every error names the key, where it stands and the remedy.
+A flag wins over the environment, which wins over the file. Every error names the key, where it stands and the remedy.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
@@ -205,21 +206,50 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         flags: dotted keys with values of the right type; they win over everything.
 
     Raises:
-        ConfigError: something is unknown, of the wrong type, out of range or unreadable.
+        ConfigError: something is unknown, of the wrong type, out of range or unreadable; all of it is named.
     """
+    return read(path, environment, flags).config
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, and where each of its keys was given.
+
+    Attributes:
+        named: a dotted key as a message names it: `file:line: key`, or the variable or flag that gave it.
+    """
+
+    config: Config
+    named: Callable[[str], str]
+
+
+def read(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Loaded:
+    """As `load`, with where each key was given."""
     source = _Source(YamlFile.read(path, "configuration file") if path else None)
-    given = {key: text for key, text in _environment(environment).items() if not source.has(key)}
-    for key, text in given.items():
-        _put(source.tree, key, _scalar(key, text))
-        source.variables[key] = variable(key)
+    wrong: list[str] = []
+    for key, text in _environment(environment, wrong).items():
+        try:
+            source.put(key, _scalar(key, text), variable(key))
+        except ConfigError as error:
+            wrong += error.problems
     for key, value in (flags or {}).items():
-        _put(source.tree, key, value)
-    try:
-        config = msgspec.convert(source.tree, Config, dec_hook=_decode, strict=False)
-    except msgspec.ValidationError as error:
-        raise _explain(error, source) from None
-    _check(config, source)
-    return config
+        source.put(key, value, f"--{key.replace('_', '-')}")
+    config = _converted(source, wrong)
+    wrong += _check(config, source)
+    if wrong:
+        raise ConfigError(*wrong)
+    return Loaded(config, source.named)
+
+
+def _converted(source: _Source, wrong: list[str]) -> Config:
+    """The configuration; what is wrong is named in `wrong` and its default taken, so that the rest is examined."""
+    while True:
+        try:
+            return msgspec.convert(source.tree, Config, dec_hook=_decode, strict=False)
+        except msgspec.ValidationError as error:
+            section, name, problem = _explain(error, source)
+            wrong.append(problem)
+            source.remove(section, name)
 
 
 def keys() -> dict[str, Any]:
@@ -247,20 +277,28 @@ class _Source:
     """What is to be validated, and where each of its keys came from.
 
     Attributes:
-        tree: the file's mapping, completed from the environment and the flags.
-        variables: the variable of each key that the environment gave.
+        tree: the file's mapping, under what the environment and the flags give.
     """
 
     def __init__(self, file: YamlFile | None) -> None:
         self._file = file
         self.tree: dict[str, Any] = file.tree if file else {}
-        self.variables: dict[str, str] = {}
+        self._given: dict[str, str] = {}
 
-    def has(self, key: str) -> bool:
-        """Whether the file gives a key a value; an address is given by its `url` as well as by its `url_file`."""
+    def put(self, key: str, value: Any, given_by: str) -> None:
+        """Set a key over what the file has, `given_by` a variable or flag; `url` and `url_file` replace each other."""
         section, _, last = key.rpartition(".")
-        names = ("url", "url_file") if last in {"url", "url_file"} else (last,)
-        return any(self.value(f"{section}.{name}".lstrip(".")) is not None for name in names)
+        other = {"url": "url_file", "url_file": "url"}.get(last)
+        if other and f"{section}.{other}" not in self._given:
+            self.remove(section, other)
+        _put(self.tree, key, value)
+        self._given[key] = given_by
+
+    def remove(self, section: str, name: str) -> None:
+        """Leave a key of a section out, with all that stands below it."""
+        below = self.value(section) if section else self.tree
+        if isinstance(below, dict):
+            below.pop(name, None)
 
     def value(self, key: str) -> Any:
         """What stands at a key, which may end in `[0]`; None where nothing does."""
@@ -275,20 +313,22 @@ class _Source:
     def named(self, key: str) -> str:
         """A key as a message names it: `file:line: key`, or the variable that gave it."""
         whole = key.partition("[")[0]
-        if whole in self.variables:
-            return self.variables[whole]
+        if whole in self._given:
+            return self._given[whole]
         return f"{self._file.where(whole) if self._file else ''}{key}"
 
 
-def _environment(environment: Mapping[str, str]) -> dict[str, str]:
+def _environment(environment: Mapping[str, str], wrong: list[str]) -> dict[str, str]:
+    """What the variables give, by key; an empty variable gives nothing."""
     known = {variable(key): key for key in keys()}
     found = {}
     for name, text in environment.items():
         if not name.startswith(PREFIX) or name in _NOT_KEYS or _SERVICE_LINKS.fullmatch(name):
             continue
         if name not in known:
-            raise ConfigError(f"{name}: no such configuration variable{_nearest(name, known)}")
-        found[known[name]] = text
+            wrong.append(f"{name}: no such configuration variable{_nearest(name, known)}")
+        elif text:
+            found[known[name]] = text
     return found
 
 
@@ -364,16 +404,16 @@ _WORDS = {
 """What msgspec calls by the names of types."""
 
 
-def _explain(error: msgspec.ValidationError, source: _Source) -> ConfigError:
-    """The key, what stands there, and what may."""
+def _explain(error: msgspec.ValidationError, source: _Source) -> tuple[str, str, str]:
+    """The section and the key in it that is wrong, and a message with what stands there and what may."""
     message, _, path = str(error).partition(" - at `")
     if path.startswith("key`"):
-        key = next(_no_texts(source.tree, ""))
-        return ConfigError(f"{source.named(key)}: no such key; config/exporter.yaml lists the keys")
+        key = next(_drop_no_text(source.tree, ""))
+        return "", key, f"{source.named(key)}: no such key; config/exporter.yaml lists the keys"
     key = path.rstrip("`").removeprefix("$").lstrip(".")
     if unknown := re.search(r"unknown field `(.+)`", message):
         name = f"{key}.{unknown[1]}".lstrip(".")
-        return ConfigError(f"{source.named(name)}: no such key{_nearest(name, keys())}")
+        return key, unknown[1], f"{source.named(name)}: no such key{_nearest(name, keys())}"
     if message.startswith("Expected"):
         wanted = message.partition(", got")[0].removeprefix("Expected ")
         for word, meaning in _WORDS.items():
@@ -381,7 +421,8 @@ def _explain(error: msgspec.ValidationError, source: _Source) -> ConfigError:
         message = f"{_shown(key, source.value(key))}; expected {wanted}"
     elif message.startswith("Invalid enum value"):
         message = f"{_shown(key, source.value(key))}; expected one of {', '.join(get_args(keys()[key]))}"
-    return ConfigError(f"{source.named(key)}: {message}")
+    section, _, name = key.partition("[")[0].rpartition(".")  # of a list's element the whole list
+    return section, name, f"{source.named(key)}: {message}"
 
 
 _MAY_BE_SECRET = ("river.pool.authorization", "river.pool.basic_auth", "river.pool.http_headers")
@@ -398,13 +439,14 @@ def _shown(key: str, value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _no_texts(tree: Any, prefix: str) -> Iterator[str]:
-    """Keys that YAML reads as something else than text."""
+def _drop_no_text(tree: Any, prefix: str) -> Iterator[str]:
+    """Leave out each key that YAML reads as something else than text, and name it."""
     if isinstance(tree, dict):
-        for name, below in tree.items():
+        for name, below in list(tree.items()):
             if not isinstance(name, str):
+                del tree[name]
                 yield f"{prefix}{name}"
-            yield from _no_texts(below, f"{prefix}{name}.")
+            yield from _drop_no_text(below, f"{prefix}{name}.")
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
@@ -417,33 +459,33 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
     return "; config/exporter.yaml lists the keys"
 
 
-def _check(config: Config, source: _Source) -> None:
-    """What no single key can tell."""
+def _check(config: Config, source: _Source) -> Iterator[str]:
+    """What no single key can tell, one problem at a time."""
     for section in ("database", "river", "pgbouncer"):
         endpoint: Endpoint = getattr(config, section)
         if endpoint.url and endpoint.url_file:
             both = f"{source.named(f'{section}.url_file')} and {source.named(f'{section}.url')}"
-            raise ConfigError(f"{both} are both set; keep one")
+            yield f"{both} are both set; keep one"
     if config.thresholds.warning >= config.thresholds.critical:
-        raise ConfigError(
+        yield (
             f"{source.named('thresholds.warning')}: {config.thresholds.warning:g} is not below "
             f"thresholds.critical, {config.thresholds.critical:g}"
         )
     for url in config.river.metrics_urls:
         if not re.match(r"https?://[^/]+", url):
-            raise ConfigError(
+            yield (
                 f"{source.named('river.metrics_urls')}: {mask(url)!r} is no http:// or https:// address, such as "
                 "http://127.0.0.1:8080/metrics"
             )
     for key, why in problems(config.river.pool, config.river.metrics_urls):
-        raise ConfigError(f"{source.named(f'river.pool.{key}')}: {why}")
+        yield f"{source.named(f'river.pool.{key}')}: {why}"
     for pattern in ("application_name", "user"):
         try:
             re.compile(getattr(config.river.sessions, pattern) or "")
         except re.error as error:
             key = f"river.sessions.{pattern}"
             text = getattr(config.river.sessions, pattern)
-            raise ConfigError(f"{source.named(key)}: {text!r} is not a regular expression: {error}") from None
+            yield f"{source.named(key)}: {text!r} is not a regular expression: {error}"
 
 
 def _leaves(kind: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -139,7 +139,7 @@ def test_files_are_read_anew_at_every_connect(tmp_path: Path) -> None:
 
 
 def test_the_address_comes_from_the_first_place_that_has_one(tmp_path: Path) -> None:
-    """Configuration file, RIVER_EXPORTER_DATABASE_URL, DATABASE_URL, libpq's variables, in this order."""
+    """RIVER_EXPORTER_DATABASE_URL, configuration file, DATABASE_URL, libpq's variables, in this order."""
     file = tmp_path / "exporter.yaml"
     file.write_text("database: {url: 'postgres://file/a'}")
     environment = {
@@ -151,9 +151,9 @@ def test_the_address_comes_from_the_first_place_that_has_one(tmp_path: Path) -> 
     def host(path: Path | None) -> str | None:
         return addresses(load(path, environment), environment)[0].parameters().get("host")
 
-    assert host(file) == "file"
-    assert host(None) == "own"
+    assert host(file) == "own"
     del environment["RIVER_EXPORTER_DATABASE_URL"]
+    assert host(file) == "file"
     assert host(None) == "general"
     del environment["DATABASE_URL"]
     assert host(None) is None  # libpq fills it in

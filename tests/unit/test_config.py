@@ -209,22 +209,55 @@ def test_every_key_has_a_variable() -> None:
     assert len({variable(key) for key in keys()}) == len(keys())
 
 
-def test_the_file_wins_over_the_environment_and_a_flag_over_both(file: Path) -> None:
-    """Each key by itself: what the file leaves out still comes from the environment."""
-    file.write_text("river:\n  timeout: 5s\nlog: {level: debug}\n")
-    environment = {"RIVER_EXPORTER_RIVER_TIMEOUT": "20s", "RIVER_EXPORTER_RIVER_WORKERS": "7"}
+def test_the_environment_wins_over_the_file_and_a_flag_over_both(file: Path) -> None:
+    """Each key by itself: what the environment leaves out, or leaves empty, still comes from the file."""
+    file.write_text("river:\n  timeout: 5s\n  workers: 7\nlimits: {queues: 9}\nlog: {level: debug}\n")
+    environment = {
+        "RIVER_EXPORTER_RIVER_TIMEOUT": "20s",
+        "RIVER_EXPORTER_LIMITS_QUEUES": "",
+        "RIVER_EXPORTER_LOG_LEVEL": "info",
+    }
     config = load(file, environment, {"log.level": "error"})
-    assert (config.river.timeout, config.river.workers, config.log.level) == (5.0, 7, "error")
+    assert (config.river.timeout, config.river.workers, config.limits.queues) == (20.0, 7, 9)
+    assert config.log.level == "error"
+
+
+def test_a_wrong_value_is_said_of_the_flag_that_gave_it(file: Path) -> None:
+    """Not of the line that the flag replaces."""
+    file.write_text("log: {level: debug}\n")
+    with pytest.raises(ConfigError, match=r"^--log\.level: 'loud'; expected one of"):
+        load(file, {}, {"log.level": "loud"})
+
+
+def test_everything_that_is_wrong_is_named_at_once(file: Path) -> None:
+    """Types, unknown keys, variables and what only several keys together get wrong; each once, with its place."""
+    file.write_text(
+        "river:\n  timeot: 1s\n  schemas: [a, 1]\n  timeout: 5\n  a.b: 1\n1: 2\nlog: 3\nthresholds: {warning: 0.9}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(file, {"RIVER_EXPORTER_NOTHING": "x", "RIVER_EXPORTER_RIVER_WORKERS": "many"})
+    assert [problem.replace(f"{file}:", "FILE:").partition(";")[0] for problem in sorted(caught.value.problems)] == [
+        "FILE:2: river.timeot: no such key",
+        "FILE:3: river.schemas[1]: 1",
+        "FILE:4: river.timeout: 5 is no duration",
+        "FILE:5: river.a.b: no such key",
+        "FILE:6: 1: no such key",
+        "FILE:7: log: 3",
+        "FILE:8: thresholds.warning: 0.9 is not below thresholds.critical, 0.5",
+        "RIVER_EXPORTER_NOTHING: no such configuration variable",
+        "RIVER_EXPORTER_RIVER_WORKERS: 'many'",
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "name"),
     [("database: {url_file: /secret/url}", "URL"), ("database: {url: postgres://h/d}", "URL_FILE")],
 )
-def test_an_address_in_the_file_wins_over_one_in_the_environment(file: Path, text: str, name: str) -> None:
+def test_an_address_in_the_environment_wins_over_one_in_the_file(file: Path, text: str, name: str) -> None:
     """However each is given: a URL and a file of one are two ways to say the same."""
     file.write_text(text)
-    assert load(file, {f"RIVER_EXPORTER_DATABASE_{name}": "/x"}) == load(file, {})
+    environment = {f"RIVER_EXPORTER_DATABASE_{name}": "/x"}
+    assert load(file, environment) == load(None, environment)
 
 
 def test_an_address_given_twice_in_one_place_is_refused(file: Path) -> None:
