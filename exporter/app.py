@@ -17,14 +17,14 @@ from exporter.collectors.context import Context
 from exporter.collectors.discovery import classes
 from exporter.collectors.runner import RUNNER_METRICS, Runner
 from exporter.collectors.scheduler import Schedule
-from exporter.config import Config, load
+from exporter.config import Config, Loaded, read
 from exporter.errors import ConfigError
 from exporter.http.routes import Routes
 from exporter.http.server import Server
 from exporter.metrics.metric import Sample, counter, gauge
 from exporter.metrics.registry import expose
 from exporter.metrics.snapshot import Snapshot
-from exporter.postgres.address import addresses
+from exporter.postgres.address import addresses, unencrypted
 from exporter.postgres.leader import Election
 from exporter.postgres.sessions import Database
 from exporter.postgres.state import ConnectionState
@@ -68,10 +68,11 @@ class App:
     """
 
     def __init__(self, config_file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> None:
-        self._read: Callable[[], Config] = partial(load, config_file, environment, flags)
+        self._read: Callable[[], Loaded] = partial(read, config_file, environment, flags)
         self._environment = environment
-        config = self._read()
-        database, river, pgbouncer = addresses(config, environment)
+        loaded = self._read()
+        config = loaded.config
+        database, river, pgbouncer = addresses(config, environment, loaded.named)
         shared = Database(database, _deadline(config))
         self.context = Context(
             config=config,
@@ -113,6 +114,9 @@ class App:
         self.server.start()
         self.schedule.start()
         log.info("started", extra={"version": __version__, "listen": self.server.address})
+        context = self.context
+        for warning in unencrypted((context.database.address, context.river, context.pgbouncer), self._environment):
+            log.warning(warning)
 
     def stop(self) -> None:
         """End within a few seconds, whatever hangs."""
@@ -130,8 +134,9 @@ class App:
         """
         with self._reload_lock:
             try:
-                config = self._read()
-                database, river, pgbouncer = addresses(config, self._environment)
+                loaded = self._read()
+                config = loaded.config
+                database, river, pgbouncer = addresses(config, self._environment, loaded.named)
             except ConfigError as error:
                 self._reloaded = (False, self._reloaded[1])
                 log.error("configuration not reloaded", extra={"error": str(error)})

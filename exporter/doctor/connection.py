@@ -15,7 +15,7 @@ from exporter.doctor.group import Group
 from exporter.doctor.remedy import identifier
 from exporter.errors import ExporterError
 from exporter.humanize import seconds
-from exporter.postgres.sessions import Unreachable, one_line
+from exporter.postgres.sessions import Unreachable, one_line, pooler_hint
 
 CONNECTION = Check(
     "connection",
@@ -58,8 +58,8 @@ _ADVICE = {
 def unreachable(doctor: DoctorContext, error: Unreachable) -> Finding:
     """The finding when there is no contact."""
     advice = _ADVICE.get(error.reason, _ADVICE["other"])
-    if "unsupported startup parameter" in str(error):  # PgBouncer's words
-        advice = "database.url leads to PgBouncer: give it PostgreSQL's own address, and keep river.url as River has it"
+    if hint := pooler_hint(str(error)):
+        advice = hint
     if at_limit(str(error)):
         return CONNECTION.not_examined(
             f"the role has no connection left for doctor, as others use all of them: {error}",
@@ -68,7 +68,7 @@ def unreachable(doctor: DoctorContext, error: Unreachable) -> Finding:
         )
     return CONNECTION.problem(
         f"no connection to the database: {error.reason}",
-        str(error),
+        str(error).removesuffix(f"; {advice}"),
         remedy=f"{advice}; it took at most {seconds(doctor.context.database.deadline)}",
     )
 

@@ -14,6 +14,7 @@ import psycopg
 
 from exporter.collectors.river import MIGRATION
 from exporter.config import Endpoint, load
+from exporter.config.smallfile import read_text
 from exporter.doctor import (
     alerts,
     completer,
@@ -34,7 +35,7 @@ from exporter.doctor.context import FOLDER, DoctorContext, Options, at_limit, bu
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
 from exporter.doctor.report import Examination
-from exporter.errors import ConfigError, ExporterError
+from exporter.errors import ExporterError
 from exporter.logs.masking import mask
 from exporter.postgres.address import Address
 from exporter.postgres.sessions import one_line
@@ -195,16 +196,13 @@ def _stronger(options: Options) -> Address | None:
     path = options.explain_url_file
     if path is None:
         return None
-    try:
-        url = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"--explain.url-file: cannot read {path}: {reason}") from None
+    option = "--explain.url-file"
     address = Address(
-        "--explain.url-file",
-        Endpoint(url=url),
+        option,
+        Endpoint(url=read_text(str(path), option)),
         None,
         {"application_name": "river-exporter doctor", "connect_timeout": "5"},
+        named=lambda _: option,
     )
     address.parameters()
     return address

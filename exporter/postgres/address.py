@@ -1,37 +1,56 @@
-"""Where a server is and how to log in: libpq parameters from URLs and files, read anew at every connect."""
+"""Where a server is and how to log in: libpq parameters from URLs and files, read again at every connect."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import quote, unquote
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from urllib.parse import quote, unquote, unquote_plus
 
-from psycopg import ProgrammingError
+from psycopg import ProgrammingError, pq
 from psycopg.conninfo import conninfo_to_dict
 
 from exporter.config import Config, Endpoint
+from exporter.config.smallfile import read_text
 from exporter.errors import ConfigError
 from exporter.logs.masking import register_secret
 from exporter.postgres.encoding import CLIENT_ENCODING
 
-_PGX_ONLY = re.compile(
-    r"pool_(max|min)_.*|pool_health_check_period|default_query_exec_mode|(statement|description)_cache_capacity"
-    r"|min_read_buffer_size|search_path|timezone|(statement|lock|idle_in_transaction_session)_timeout"
-)
-"""Parameters of pgx, pgxpool and the server (pgx 5, `ParseConfig`) that River's own URL may carry and libpq refuses."""
+_LIBPQ = frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
+"""Parameters of libpq; pgx takes every other one as its own, or sends it to the server as a run-time setting."""
 
-_PAIR = re.compile(r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)", re.DOTALL)
+_SENT = re.compile(r"role|search_path|timezone|datestyle|intervalstyle|work_mem|jit|\w+\.\w+", re.IGNORECASE)
+"""Run-time settings that a URL may also set for our own sessions: they change no limit of ours and need no rights."""
+
+_SETTING = re.compile(r"[A-Za-z_][\w.]*")
+
+_PAIR = re.compile(r"\s*([\w.]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)", re.DOTALL)
 """One parameter of a connection string (manual, "Keyword/Value Connection Strings")."""
 
-_UNKNOWN = re.compile(r'invalid (?:URI query parameter|connection option):? "(\w+)"')
+_SCHEME = re.compile(r"([A-Za-z][\w+.:-]*?)://")
+
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "load_balance_hosts": ("disable", "random"),
+}
+"""Values that libpq accepts; it refuses others at the first connect only (manual, "Parameter Key Words")."""
+
+_NUMBERS = ("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count")
+
+_OUR_SESSION = {"read-write": "primary", "read-only": "standby"}
+"""libpq asks whether transactions are read-only, which ours always are (`default_transaction_read_only`)."""
 
 APPLICATION = "river-exporter"
 """Our sessions' application_name."""
 
 _SCHEMES = ("postgres:", "postgresql:")
 _HINT = "percent-encode special characters of user and password (@ is %40, : is %3A, / is %2F, % is %25)"
+_FORM = "postgres://USER@HOST:5432/DATABASE"
 
 
 class Address:
@@ -42,46 +61,72 @@ class Address:
         endpoint: its `url`, `url_file` and `password_file`.
         url: what stands in for a URL the section does not give, such as `DATABASE_URL`.
         over: libpq parameters that win over what the URL says.
+        named: a configuration key as a message names it.
     """
 
     def __init__(
-        self, key: str, endpoint: Endpoint, url: str | None = None, over: Mapping[str, str] | None = None
+        self,
+        key: str,
+        endpoint: Endpoint,
+        url: str | None = None,
+        over: Mapping[str, str] | None = None,
+        named: Callable[[str], str] = str,
     ) -> None:
         self.key, self._endpoint, self._url, self._over = key, endpoint, url, dict(over or {})
+        self._named = named
 
     def parameters(self) -> dict[str, str]:
         """The libpq parameters now; a file that changed counts from the next connect on.
 
         Raises:
-            ConfigError: a file cannot be read, or the URL is none. The message never holds the URL.
+            ConfigError: a file cannot be read, the URL is none, or a value is one that libpq refuses. The message
+                never holds the URL or a password.
         """
         source, url = self._source()
-        text, settings = without_pgx(url)
-        try:
-            found = {name: str(value) for name, value in conninfo_to_dict(text).items() if value is not None}
-        except ProgrammingError as error:
-            if (unknown := _UNKNOWN.search(str(error))) and "@" not in text.rpartition("?")[2]:
-                raise ConfigError(f"{source}: libpq has no parameter {unknown[1]}; take it out") from None
-            raise ConfigError(f"{source}: not a connection URL or libpq connection string; {_HINT}") from None
-        if text.startswith(_SCHEMES):
-            _refuse_mangled(source, found)
+        found, settings = _parsed(source, url)
         if path := self._endpoint.password_file:
-            found["password"] = self._read(path, f"{self.key}.password_file").rstrip("\r\n")
+            found["password"] = read_text(path, self._named(f"{self.key}.password_file"))
         if password := found.get("password"):
             register_secret(password)
         over = dict(self._over)
         if own := over.pop("options", None):
-            path = f"-c search_path={_escape(settings['search_path'])}" if "search_path" in settings else ""
-            found["options"] = " ".join(filter(None, (found.get("options"), path, own)))
+            sent = [f"-c {name}={_escape(value)}" for name, value in settings.items() if _SENT.fullmatch(name)]
+            found["options"] = " ".join(filter(None, (found.get("options"), *sent, own)))
+            if (wanted := found.get("target_session_attrs")) in _OUR_SESSION:
+                found["target_session_attrs"] = _OUR_SESSION[wanted]
         else:
             found.pop("options", None)
         return found | over
 
+    def not_sent(self) -> tuple[str, ...]:
+        """Names of the URL's parameters that are neither libpq's nor sent to the server by our sessions."""
+        sent = "options" in self._over
+        return tuple(name for name in _split(self._source()[1])[1] if not (sent and _SENT.fullmatch(name)))
+
     def pool_max_connections(self) -> int | None:
         """The `pool_max_conns` of River's own URL, or None where it is not said."""
-        _, settings = without_pgx(self._source()[1])
-        value = settings.get("pool_max_conns", "")
+        value = _split(self._source()[1])[1].get("pool_max_conns", "")
         return int(value) if value.isdigit() else None
+
+    def unencrypted(self, environment: Mapping[str, str]) -> str | None:
+        """A warning where the password may travel to another host without encryption, else None."""
+        found = self.parameters()
+        mode = found.get("sslmode") or environment.get("PGSSLMODE") or "prefer"
+        if mode not in ("disable", "allow", "prefer") or not (found.get("password") or environment.get("PGPASSWORD")):
+            return None
+        hosts = found.get("host") or found.get("hostaddr") or environment.get("PGHOST") or ""
+        remote = [host for host in hosts.split(",") if not _local(host)]
+        if not remote:
+            return None
+        return (
+            f"{self._source()[0]}: the password may travel unencrypted to {', '.join(remote)}, as sslmode is {mode}; "
+            "set sslmode=verify-full with sslrootcert, or at least sslmode=require"
+        )
+
+    @property
+    def source(self) -> str:
+        """What gave the address: a configuration key, with its file where it is one, or `DATABASE_URL`."""
+        return self._source()[0]
 
     def __str__(self) -> str:
         """`host:port/dbname` for messages: no user, no password."""
@@ -95,15 +140,11 @@ class Address:
 
     def _source(self) -> tuple[str, str]:
         if path := self._endpoint.url_file:
-            return f"{self.key}.url_file {path}", self._read(path, f"{self.key}.url_file").strip()
-        return (f"{self.key}.url", self._endpoint.url) if self._endpoint.url else ("DATABASE_URL", self._url or "")
-
-    def _read(self, path: str, key: str) -> str:
-        try:
-            return Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ConfigError(f"{key}: cannot read {path}: {reason}") from None
+            key = self._named(f"{self.key}.url_file")
+            return f"{key} {path}", read_text(path, key).strip()
+        if self._endpoint.url:
+            return self._named(f"{self.key}.url"), self._endpoint.url.strip()
+        return "DATABASE_URL" if self._url else "libpq's variables", (self._url or "").strip()
 
 
 MISSING = (
@@ -118,11 +159,16 @@ def given(config: Config, environment: Mapping[str, str]) -> bool:
     return bool(named) or any(environment.get(name) for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"))
 
 
-def addresses(config: Config, environment: Mapping[str, str]) -> tuple[Address, Address, Address | None]:
+def addresses(
+    config: Config, environment: Mapping[str, str], named: Callable[[str], str] = str
+) -> tuple[Address, Address, Address | None]:
     """The addresses of the database, of River's way to it, and of PgBouncer's console where one is configured.
 
+    Args:
+        named: a configuration key as a message names it.
+
     Raises:
-        ConfigError: no address is given at all, or one is malformed or its file unreadable.
+        ConfigError: no address is given at all, or one is malformed or its file unreadable; of all that are wrong.
     """
     fallback = environment.get("DATABASE_URL")
     if not given(config, environment):
@@ -132,18 +178,32 @@ def addresses(config: Config, environment: Mapping[str, str]) -> tuple[Address, 
     common = {**own, "application_name": APPLICATION}
     # ours, whatever PGCLIENTENCODING or the URL says: what the server cannot convert is replaced where it is read
     encoding = {"client_encoding": CLIENT_ENCODING}
-    database = Address("database", config.database, fallback, {**common, **encoding, "options": _settings(config)})
+    database = Address(
+        "database", config.database, fallback, {**common, **encoding, "options": _settings(config)}, named
+    )
     own_river = config.river.url or config.river.url_file
     # through River's address nothing but SELECT 1 is sent: no options and no name of ours, which PgBouncer would refuse
     # or leave on its server connection
-    river = Address("river", config.river, None, own) if own_river else None
-    river = river or Address("database", config.database, fallback, common)
+    river = Address("river", config.river, None, own, named) if own_river else None
+    river = river or Address("database", config.database, fallback, common, named)
     own_pgbouncer = config.pgbouncer.url or config.pgbouncer.url_file
-    pgbouncer = Address("pgbouncer", config.pgbouncer, None, {**common, **encoding}) if own_pgbouncer else None
+    pgbouncer = Address("pgbouncer", config.pgbouncer, None, {**common, **encoding}, named) if own_pgbouncer else None
+    problems: list[str] = []
     for address in (database, river, pgbouncer):
-        if address:
-            address.parameters()
+        try:
+            if address:
+                address.parameters()
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
     return database, river, pgbouncer
+
+
+def unencrypted(found: Iterable[Address | None], environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Warnings of passwords that may travel to another host without encryption, each once."""
+    warnings = (address.unencrypted(environment) for address in found if address)
+    return tuple(dict.fromkeys(warning for warning in warnings if warning))
 
 
 def _settings(config: Config) -> str:
@@ -166,31 +226,81 @@ def _settings(config: Config) -> str:
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
-def without_pgx(url: str) -> tuple[str, dict[str, str]]:
-    """A URL or connection string without pgx's own parameters and run-time settings, and those as a dict."""
+def _parsed(source: str, url: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The libpq parameters of a URL or connection string, and what else it sets.
+
+    Raises:
+        ConfigError: it is none, or a value cannot be meant.
+    """
+    if (scheme := _SCHEME.match(url)) and f"{scheme[1]}:" not in _SCHEMES:
+        raise ConfigError(f"{source}: {scheme[1]}:// is not a scheme of PostgreSQL; write {_FORM}")
+    text, settings = _split(url)
+    try:
+        found = {name: str(value) for name, value in conninfo_to_dict(text).items() if value is not None}
+    except ProgrammingError:
+        raise ConfigError(f"{source}: not a connection URL or libpq connection string; {_HINT}") from None
+    is_url = text.startswith(_SCHEMES)
+    if is_url:
+        _refuse_mangled(source, found)
+    for name in settings:
+        if not name.startswith("tcp_") and (meant := get_close_matches(name.lower(), _LIBPQ, n=1, cutoff=0.82)):
+            raise ConfigError(f"{source}: libpq has no parameter {name}; did you mean {meant[0]}?")
+    # without an @ in a URL, what looks like a port may be a password
+    if problems := list(_wrong_values(source, found, shown=not is_url or "@" in text)):
+        raise ConfigError(*problems)
+    return found, settings
+
+
+def _split(url: str) -> tuple[str, dict[str, str]]:
+    """A URL or connection string with libpq's parameters alone, and all others: pgx's own and run-time settings."""
     if not url.startswith(_SCHEMES):
         pairs = list(_PAIR.finditer(url))
         if "".join(pair[0] for pair in pairs) != url.rstrip():
             return url, {}  # libpq says what is wrong with it
-        taken = {pair[1]: re.sub(r"\\(.)", r"\1", pair[2].strip("'")) for pair in pairs if _PGX_ONLY.fullmatch(pair[1])}
-        return "".join(pair[0] for pair in pairs if pair[1] not in taken).strip(), taken
+        others = {pair[1]: re.sub(r"\\(.)", r"\1", pair[2].strip("'")) for pair in pairs if _foreign(pair[1])}
+        return "".join(pair[0] for pair in pairs if pair[1] not in others).strip(), others
     head, mark, query = url.rpartition("?")
     if not mark or "@" in query:
         return url, {}
-    kept, taken = [], {}
+    kept, others = [], {}
     for part in query.split("&"):
         name, _, value = part.partition("=")
-        if _PGX_ONLY.fullmatch(name):
-            taken[name] = unquote(value)
+        if _foreign(name):
+            others[name] = unquote_plus(value)  # as Go reads a query
         else:
             kept.append(f"{name}={quote(unquote(value), safe='')}")  # libpq wants a = in a value encoded
-    return f"{head}?{'&'.join(kept)}" if kept else head, taken
+    return f"{head}?{'&'.join(kept)}" if kept else head, others
+
+
+def _foreign(name: str) -> bool:
+    return bool(_SETTING.fullmatch(name)) and name not in _LIBPQ and name != "ssl"  # ssl=true is JDBC's: libpq takes it
 
 
 def _refuse_mangled(source: str, found: Mapping[str, str]) -> None:
     """A password with a bare @ or / parses, but into a wrong host: say so instead of looking the rest up in DNS."""
     if any(char in found.get(name, "") for name in ("host", "dbname") for char in "@ "):
         raise ConfigError(f"{source}: the URL's host or database has an @ or a blank in it; {_HINT}")
+
+
+def _wrong_values(source: str, found: Mapping[str, str], *, shown: bool) -> Iterator[str]:
+    """Values that libpq would refuse at the first connect only; `shown` is whether a port may be quoted."""
+    for port in filter(None, found.get("port", "").split(",")):
+        if ":" in port:
+            host = f"{found.get('host', '')}:{port} " if shown else ""
+            yield f"{source}: the IPv6 address {host}has to stand in brackets, as in postgres://USER@[fe80::1]:5432/APP"
+        elif not (port.isascii() and port.isdigit() and 1 <= int(port[:9]) <= 65535):
+            yield f"{source}: port{f' {port!r}' if shown else ''} is not a number from 1 to 65535"
+    for name, allowed in _VALUES.items():
+        if (value := found.get(name)) and value not in allowed:
+            yield f"{source}: {name}={value} is not known; use one of {', '.join(allowed)}"
+    for name in _NUMBERS:
+        if (value := found.get(name, "").strip()) and not re.fullmatch(r"[+-]?\d{1,9}", value):
+            yield f"{source}: {name}={value} is not a whole number"
+
+
+def _local(host: str) -> bool:
+    """Whether a host is this machine: a socket, or loopback."""
+    return not host or host.startswith(("/", "@", "127.")) or host in ("localhost", "::1")
 
 
 def _escape(value: str) -> str:

@@ -75,6 +75,21 @@ def reason_of(error: BaseException) -> str:
     return next((name for name, pattern in _PATTERNS if re.search(pattern, text, re.IGNORECASE)), "other")
 
 
+_POOLERS = (
+    (r"unsupported startup parameter", "PgBouncer", "PostgreSQL's own address"),
+    (r"RDS Proxy|command-line options", "RDS Proxy", "the endpoint of the DB instance or cluster"),
+)
+"""What poolers answer to the `options` of our sessions, which they cannot keep apart from others'."""
+
+
+def pooler_hint(message: str) -> str | None:
+    """What to do where a pooler refuses a session because of its settings; None for any other message."""
+    for pattern, pooler, address in _POOLERS:
+        if re.search(pattern, message):
+            return f"database.url leads to {pooler}: give it {address}, and keep river.url as River has it"
+    return None
+
+
 def one_line(error: BaseException) -> str:
     """An error's first line; PostgreSQL's messages name hosts, users and databases, never passwords."""
     lines = str(error).strip().splitlines()
@@ -222,7 +237,9 @@ class Database:
         """A failure to connect, or of a connection, with its error category and the server's name."""
         if isinstance(error, ConfigError):  # a file of the address can no longer be read
             return Unreachable("other", str(error))
-        return Unreachable(reason_of(error), f"{self.address}: {one_line(error)}")
+        text = one_line(error)
+        hint = pooler_hint(text)
+        return Unreachable(reason_of(error), f"{self.address}: {text}{f'; {hint}' if hint else ''}")
 
 
 class Lease(ABC):

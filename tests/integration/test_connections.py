@@ -234,3 +234,60 @@ def test_a_session_of_a_role_that_is_no_utf_8_is_seen(ascii_database: Database) 
             assert sum(found["river_sessions"].values()) >= 1
             assert exporter.context.database.undecodable > 0
         pgconn.finish()
+
+
+# --- what refuses our sessions
+
+
+def refusing(listener: socket.socket, message: str) -> None:
+    """Answer each startup message with an error, as a server that cannot be had here does (RDS Proxy)."""
+    fields = b"SFATAL\0VFATAL\0C0A000\0M" + message.encode() + b"\0\0"
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+
+
+def test_rds_proxy_is_named_where_it_refuses_our_settings() -> None:
+    """With the address to give instead; its message is the one its users report."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    message = "Feature not supported: RDS Proxy currently doesn't support command-line options."
+    threading.Thread(target=refusing, args=(listener, message), daemon=True).start()
+    held = sessions(f"postgres://127.0.0.1:{listener.getsockname()[1]}/x?sslmode=disable", 2.0)
+    try:
+        for lease in held.leases.values():
+            with (
+                pytest.raises(Unreachable, match="give it the endpoint of the DB instance or cluster"),
+                lease.session(),
+            ):
+                pass
+    finally:
+        held.close()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def test_run_time_settings_of_the_url_reach_the_server(database: Database) -> None:
+    """A role, a time zone and a custom setting, beside our own limits; read-write means the primary."""
+    with database.connect() as superuser:
+        superuser.execute(f"CREATE ROLE app_owner; GRANT app_owner TO {ROLE}".encode())
+    url = (
+        f"{database.exporter_url}?role=app_owner&TimeZone=Asia/Tokyo&myapp.x=a%20b&statement_timeout=1h"
+        "&target_session_attrs=read-write&default_query_exec_mode=exec"
+    )
+    held = sessions(url)
+    try:
+        with held.leases["sampler"].session() as session:
+            row = session._connection.execute(
+                "SELECT current_user, current_setting('TimeZone'), current_setting('myapp.x'), "
+                "current_setting('statement_timeout'), current_setting('transaction_read_only')"
+            ).fetchone()
+        assert row == ("app_owner", "Asia/Tokyo", "a b", "3s", "on")
+    finally:
+        held.close()
+        with database.connect() as superuser:
+            superuser.execute("DROP ROLE app_owner")
