@@ -201,7 +201,7 @@ def test_a_rotated_password_is_taken_up(database: Database, start: Start, tmp_pa
     until_up(exporter, "auth")
     secret.unlink()
     wait_for(
-        lambda: f"database.password_file: cannot read {secret}" in exporter.server.log_text(),
+        lambda: f"RIVER_EXPORTER_DATABASE_PASSWORD_FILE: cannot read {secret}" in exporter.server.log_text(),
         30,
         "the reason to be said",
     )
