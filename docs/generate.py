@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md and docs/doctor.md from the declarations: `python -m docs.generate`."""
+"""Writes docs/metrics.md, docs/doctor.md and the table in docs/rivers.md: `python -m docs.generate`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from docs import doctor_page
 from exporter.catalog import catalog
 from exporter.collectors.discovery import classes
+from exporter.river.supported import matrix
 
 METRICS = Path(__file__).with_name("metrics.md")
 DOCTOR = METRICS.with_name("doctor.md")
+RIVERS = METRICS.with_name("rivers.md")
 
 _HEAD = """\
 # Metrics
@@ -40,10 +42,18 @@ def metrics_page() -> str:
     return "".join(parts)
 
 
+def rivers_page() -> str:
+    """The page of the runtimes, with the table between its two marks as declared."""
+    before, _, rest = RIVERS.read_text(encoding="utf-8").partition("<!-- matrix -->\n")
+    _, _, after = rest.partition("<!-- /matrix -->\n")
+    return f"{before}<!-- matrix -->\n{matrix()}\n<!-- /matrix -->\n{after}"
+
+
 def main() -> int:
     """Write the pages; returns the exit code."""
     METRICS.write_text(metrics_page(), encoding="utf-8")
     DOCTOR.write_text(doctor_page.page(), encoding="utf-8")
+    RIVERS.write_text(rivers_page(), encoding="utf-8")
     return 0
 
 

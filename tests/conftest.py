@@ -18,7 +18,11 @@ from tests.testbed.river import Load, River, Version
 ROLE = "river_exporter"
 PASSWORD = "p@ss:w/o%rd"  # the signs that break a careless URL
 
-TEMPLATES: dict[Version, str] = {"0.51": "river_template", "0.16": "river_template_016"}
+TEMPLATES: dict[Version, str] = {
+    "0.51": "river_template",
+    "0.16": "river_template_016",
+    "rust-0.5": "river_template_rust",
+}
 
 
 @dataclass(frozen=True)

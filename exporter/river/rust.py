@@ -35,6 +35,8 @@ _SHAPES = (
 )
 
 _BARE = (
+    # How long a statement of the maintenance may take, set within its transaction.
+    Shape("other_river", "select pg_backend_pid(), set_config("),
     Shape("PGNotifyMany", "select pg_notify(concat(coalesce($1::text, current_schema()),"),
     Shape("IndexesExist", "select index_name::text, exists (select", ("from pg_catalog.pg_class",)),
     Shape("IndexReindexArtifacts", "select index_name from (select c.relname::text as index_name,"),

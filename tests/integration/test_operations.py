@@ -16,6 +16,7 @@ from tests.testbed.river import River, Version, migrate
 from tests.testbed.river_source import statements
 
 SOURCES: dict[Version, str] = {"0.51": "v0.51.1", "0.16": "v0.16.0"}
+"""The Go modules whose texts are there to be compared."""
 
 BROKEN = {"ClientCreateOrSetUpdatedAt", "ClientQueueCreateOrSetUpdatedAtMany"}
 """Statements of v0.16 that name a column which isn't there; River never sends them."""

@@ -129,6 +129,38 @@ class TestCache:
         answers = [subprocess.run([path], capture_output=True, text=True, check=True) for path in (first, second)]
         assert [answer.stderr for answer in answers] == ["one\n", "two\n"]
 
+    def test_rust_that_is_missing_or_too_old_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The part fails with what is needed; nothing is skipped, and nothing is fetched instead."""
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(cache.PartMissing, match=r"^Rust: cargo is not installed; install Rust 1\.95 or later"):
+            cache.cargo("1.95")
+        for tool in ("cargo", "rustc"):
+            (tmp_path / tool).write_text("#!/bin/sh\necho 'rustc 1.94.1 (e408947bf 2026-03-25)'\n")
+            (tmp_path / tool).chmod(0o755)
+        with pytest.raises(
+            cache.PartMissing, match=r"^Rust: rustc 1\.94\.1 .* is too old; install Rust 1\.95 or later"
+        ):
+            cache.cargo("1.95")
+        assert cache.cargo("1.94") == tmp_path / "cargo"
+
+    def test_a_rust_program_is_built_again_when_its_sources_change(self, tmp_path: Path) -> None:
+        """The cache is hit while they stay the same."""
+        package = tmp_path / "package"
+        (package / "src").mkdir(parents=True)
+        name = 'name = "hello"\nversion = "0.0.0"\n'
+        (package / "Cargo.toml").write_text(f'[package]\n{name}edition = "2024"\nrust-version = "1.85"\n')
+        (package / "Cargo.lock").write_text(f"version = 4\n\n[[package]]\n{name}")
+        (package / "src" / "main.rs").write_text('fn main() { println!("one") }')
+        first = cache.cargo_build(package, "hello")
+        assert subprocess.run([first], capture_output=True, text=True, check=True).stdout == "one\n"
+        assert cache.cargo_build(package, "hello") == first
+        (package / "src" / "main.rs").write_text('fn main() { println!("two") }')
+        second = cache.cargo_build(package, "hello")
+        assert subprocess.run([second], capture_output=True, text=True, check=True).stdout == "two\n"
+        (package / "src" / "main.rs").write_text("fn main() { no }")
+        with pytest.raises(cache.PartMissing, match=r"hello: cargo failed: .*; try it by hand: cd "):
+            cache.cargo_build(package, "hello")
+
     def test_go_sources_that_do_not_compile_say_where(self, tmp_path: Path) -> None:
         """The compiler's line and the command to repeat by hand are in the message."""
         (tmp_path / "go.mod").write_text("module hello\n\ngo 1.22\n")

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -267,6 +268,51 @@ def go_build(
             cwd=module_dir,
             env=env,
         )
+
+    return fetch(f"{output_name}-{digest}", build) / output_name
+
+
+def cargo(oldest: str) -> Path:
+    """Return the machine's ``cargo``.
+
+    Args:
+        oldest: The oldest rustc that builds what is to be built, as ``1.95``.
+
+    Raises:
+        PartMissing: Rust is not installed, or is older; nothing is fetched instead.
+    """
+    remedy = f"install Rust {oldest} or later with cargo, for example by rustup"
+    found, compiler = shutil.which("cargo"), shutil.which("rustc")
+    if found is None or compiler is None:
+        raise PartMissing(f"Rust: {'cargo' if found is None else 'rustc'} is not installed; {remedy}")
+    answer = run([compiler, "--version"], "Rust", remedy)
+    match = re.match(r"rustc (\d+)\.(\d+)", answer)
+    if match is None or (int(match[1]), int(match[2])) < tuple(map(int, oldest.split("."))):
+        raise PartMissing(f"Rust: {answer.strip()} is too old; {remedy}")
+    return Path(found)
+
+
+def cargo_build(package_dir: Path, output_name: str) -> Path:
+    """Build a Rust program and return the binary; a second call with the same sources only hashes them.
+
+    Args:
+        package_dir: The folder of ``Cargo.toml``, which names its ``rust-version``, and of ``Cargo.lock``.
+        output_name: The binary's name, which is the package's.
+
+    Raises:
+        PartMissing: Rust isn't there or too old, or the build fails (with the compiler's last line).
+    """
+    declared = tomllib.loads((package_dir / "Cargo.toml").read_text())
+    command = cargo(declared["package"]["rust-version"])
+    digest = hashlib.sha256(platform.machine().encode() + _tree_hash(package_dir).encode()).hexdigest()[:16]
+
+    def build(folder: Path) -> None:
+        options = ["build", "--release", "--locked", "--quiet"]
+        remedy = f"try it by hand: cd {package_dir} && cargo {' '.join(options)}"
+        target = folder / "target"
+        run([command, *options, "--target-dir", target], output_name, remedy, cwd=package_dir)
+        (target / "release" / output_name).rename(folder / output_name)
+        shutil.rmtree(target)
 
     return fetch(f"{output_name}-{digest}", build) / output_name
 

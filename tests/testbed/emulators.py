@@ -50,6 +50,7 @@ class Emulator(Started, ABC):
         self._job_seconds = job_seconds
         self._workers = workers
         self._stop = threading.Event()
+        self._running: deque[tuple[float, Job]] = deque()
         self._ended: deque[Job] = deque()
         self._threads: list[threading.Thread] = []
         self.failures: list[str] = []
@@ -79,7 +80,7 @@ class Emulator(Started, ABC):
         """Complete ended jobs until the worker is stopped, as this runtime's completer does."""
 
     def _loops(self) -> list[Callable[[], None]]:
-        return [self._work, self.complete_loop]
+        return [self._work, self._end, self.complete_loop]
 
     def _connect(self) -> psycopg.Connection:
         return psycopg.connect(self._url, autocommit=True, application_name=f"emulated {self.name}")
@@ -92,7 +93,6 @@ class Emulator(Started, ABC):
             )
 
     def _work(self) -> None:
-        running: deque[tuple[float, Job]] = deque()
         due = 0.0
         with self._connect() as connection:
             while not self._stop.wait(TICK):
@@ -100,12 +100,16 @@ class Emulator(Started, ABC):
                     due += self._rate * TICK
                     connection.execute(INSERT, [int(due)])
                     due -= int(due)
-                    free = self._workers - len(running)
+                    free = self._workers - len(self._running)
                     if free > 0:
                         ends = time.monotonic() + self._job_seconds
-                        running.extend((ends, job) for job in self.fetch(connection, free))
-                while running and running[0][0] <= time.monotonic():
-                    self._ended.append(running.popleft()[1])
+                        self._running.extend((ends, job) for job in self.fetch(connection, free))
+
+    def _end(self) -> None:
+        """End jobs whose time is over, whatever the sessions wait for."""
+        while not self._stop.wait(TICK / 2):
+            while self._running and self._running[0][0] <= time.monotonic():
+                self._ended.append(self._running.popleft()[1])
 
     def _batch(self, limit: int) -> list[Job]:
         return [self._ended.popleft() for _ in range(min(limit, len(self._ended)))]
@@ -322,7 +326,7 @@ WHERE leader_id = {client}
         return self._run(connection, "JobGetAvailable", limit=limit)
 
     def _loops(self) -> list[Callable[[], None]]:
-        return [self._work, *[self.complete_loop] * self._workers]
+        return [self._work, self._end, *[self.complete_loop] * self._workers]
 
     def complete_loop(self) -> None:
         """Complete one job at a time, once."""

@@ -1,7 +1,7 @@
-"""A real River worker process, built from the Go module ``tests/river_worker`` and driven over HTTP.
+"""A real River worker process, driven over HTTP: in Go (``tests/river_worker``) or Rust (``tests/river_worker_rust``).
 
-River's log lines are JSON on stdout; what they say was checked with River 0.16.0 and 0.51.1: the completer's
-failed attempts read ``BatchCompleter: Completer error (will retry after sleep)`` with the error in ``err``.
+River's log lines are JSON on stdout; what they say was checked with River for Go 0.16.0 and 0.51.1 and for Rust 0.5.0:
+the completer's failed attempts read ``Completer error`` with the error in ``err``.
 """
 
 import json
@@ -15,12 +15,15 @@ from typing import Literal, TypedDict, Unpack
 
 import requests
 
-from tests.testbed.cache import PartMissing, go_build
+from tests.testbed.cache import PartMissing, cargo_build, go_build
 from tests.testbed.process import Server, ServerFailed, Started, free_port, wait_for
 
-Version = Literal["0.51", "0.16"]
+Version = Literal["0.51", "0.16", "rust-0.5"]
 
 SOURCES = Path(__file__).parents[1] / "river_worker"
+
+RUST_SOURCES = SOURCES.with_name("river_worker_rust")
+"""Knows a part of `Load` and of `Jobs`, and answers what it doesn't know with an error."""
 
 START_TIMEOUT = 20.0
 """Seconds a worker gets until it works jobs."""
@@ -198,15 +201,17 @@ class River(Started):
 
     def deadlines(self) -> list[datetime]:
         """When an attempt of the completer ended at its 10 s, by River's own log and clock."""
-        return [
-            line.time
-            for line in self._lines("BatchCompleter: Completer error")
-            if "context deadline exceeded" in line.error
-        ]
+        if self.version == "rust-0.5":
+            attempts = self._lines("River completer error")
+            return [line.time for line in attempts if "attempt timed out after 10s" in line.error]
+        attempts = self._lines("BatchCompleter: Completer error")
+        return [line.time for line in attempts if "context deadline exceeded" in line.error]
 
     def given_up(self) -> list[datetime]:
-        """When the completer gave a batch up after three attempts."""
-        return [line.time for line in self._lines("BatchCompleter: Too many errors; giving up")]
+        """When the completer abandoned a batch after three attempts; Rust's tries the same batch again at once."""
+        rust = self.version == "rust-0.5"
+        text = "giving up on this attempt cycle" if rust else "BatchCompleter: Too many errors; giving up"
+        return [line.time for line in self._lines(text)]
 
     def elector_errors(self) -> list[datetime]:
         """When River failed to elect or re-elect its leader: in some faults well ahead of the completer."""
@@ -218,11 +223,13 @@ class River(Started):
 
 
 def binary(version: Version = "0.51") -> Path:
-    """Return the worker built with that River, building it at the first call (a minute when cold).
+    """Return the worker built with that River, building it at the first call (a minute when cold, in Rust three).
 
     Raises:
-        PartMissing: the sources aren't there, as in an installed wheel, or Go fails.
+        PartMissing: the sources aren't there, as in an installed wheel, or Go or Rust isn't, or the build fails.
     """
+    if version == "rust-0.5":
+        return cargo_build(RUST_SOURCES, "river_worker_rust")
     if not (SOURCES / "go.mod").is_file():
         raise PartMissing(f"the River worker's sources are not at {SOURCES}; run from a checkout of the repository")
     if version == "0.16":

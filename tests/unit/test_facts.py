@@ -7,7 +7,8 @@ import pytest
 
 from exporter.river import facts
 from exporter.river.operations import OPERATIONS
-from tests.testbed.river_source import DRIVER, module
+from exporter.river.rust import RUST
+from tests.testbed.river_source import DRIVER, crate, module
 
 RIVER = "github.com/riverqueue/river"
 COMPLETER = "internal/jobcompleter/job_completer.go"
@@ -89,6 +90,24 @@ def test_a_batch_given_up_is_put_back(version: str, requeues: bool) -> None:
     """The version before `REQUEUES_SINCE` loses it."""
     assert ("requeueBatch" in source(version, COMPLETER)) is requeues
     assert (_minor(version) >= facts.REQUEUES_SINCE) is requeues
+
+
+@pytest.mark.parametrize(
+    ("fact", "pattern"),
+    [
+        (RUST.completer.timeout, r"const HOT_OPERATION_TIMEOUT: Duration = Duration::from_secs\((\d+)\)"),
+        (RUST.completer.attempts, r"const COMPLETION_RETRY_ATTEMPTS: u32 = (\d+)"),
+        (RUST.completer.batch, r"const COMPLETION_BATCH_SIZE: usize = ([\d_]+)"),
+        (RUST.completer.at_once, r"const COMPLETION_POSTGRES_CONCURRENCY: usize = (\d+)"),
+    ],
+)
+def test_a_constant_is_river_for_rusts(fact: float, pattern: str) -> None:
+    """Its value stands in the source of the crate that the worker is locked to, which is the version said to be run."""
+    source = crate("riverqueue")
+    found = re.search(pattern, (source / "src" / "client" / "completer.rs").read_text())
+    assert found, pattern
+    assert float(found[1].replace("_", "")) == fact
+    assert source.name == f"riverqueue-{RUST.run[0]}"
 
 
 def test_the_sleeps_double() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from docs.generate import RIVERS, rivers_page
 from exporter.river.operations import CACHED, COMPLETING, Statement, _classify, classify
 from exporter.river.supported import BY_NAME, SUPPORTED, matrix
 from tests.testbed.emulators import EMULATORS, Emulator, examples
@@ -274,4 +275,5 @@ def test_every_runtime_is_complete() -> None:
         assert operations & COMPLETING, runtime.name
         assert {"JobGetAvailable", "JobGetStuck"} <= operations, runtime.name
         assert all(shape.wrapped is None or shape.operation in COMPLETING for shape in runtime.shapes)
+    assert RIVERS.read_text(encoding="utf-8") == rivers_page()
     assert [line.split(" | ")[0] for line in matrix().splitlines()[2:]] == [f"| {each.title}" for each in SUPPORTED]

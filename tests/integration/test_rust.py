@@ -1,0 +1,139 @@
+"""A real River for Rust: what it sends is known, and a slow completion of its has its cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from exporter.river.operations import Statement, classify
+from tests.collecting import Exporter
+from tests.conftest import Database, StartRiver
+from tests.playing import idle
+from tests.testbed.process import wait_for
+
+pytestmark = pytest.mark.parametrize("river_version", ["rust-0.5"])
+
+COMPLETING = "JobSetStateIfRunningMany"
+
+NEEDED = {
+    COMPLETING,
+    "JobGetAvailable",
+    "JobInsertFastMany",
+    "JobSchedule",
+    "JobGetStuck",
+    "JobDeleteBefore",
+    "LeaderAttemptElect",
+    "LeaderAttemptReelect",
+    "QueueCreateOrSetUpdatedAt",
+    "LISTEN",
+    "BEGIN",
+    "COMMIT",
+}
+"""What a worker that leads sends within its first half minute."""
+
+TEXTS = """
+SELECT query FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'rust'
+UNION SELECT query FROM pg_stat_statements AS s JOIN pg_database AS d ON d.oid = s.dbid
+WHERE datname = current_database() AND userid = 'rust'::regrole
+"""
+
+LOCK = "SELECT FROM river_job WHERE state = 'running' FOR UPDATE"
+
+ACTIVE = "SELECT query FROM pg_stat_activity WHERE state = 'active' AND datname = current_database()"
+
+
+@pytest.fixture
+def rust_url(database: Database) -> Iterator[str]:
+    """Yield the URL of a role of Rust's own, so that its statements can be told from the test's."""
+    with database.connect() as connection:
+        connection.execute("CREATE ROLE rust LOGIN SUPERUSER PASSWORD 'made up'")
+        yield f"{database.server.url(database.name, 'rust', 'made up')}?application_name=rust"
+        connection.execute("DROP ROLE rust")
+
+
+def texts(connection: psycopg.Connection) -> dict[str, Statement]:
+    """Classify what both views show of Rust's sessions."""
+    return {text: classify(text) for (text,) in connection.execute(TEXTS).fetchall() if text}
+
+
+def test_everything_that_rust_sends_is_known(database: Database, river: StartRiver, rust_url: str) -> None:
+    """In both views; nothing is `other` but what any program sends; only its completing statement completes."""
+    seen: dict[str, Statement] = {}
+
+    def all_needed() -> bool:
+        seen.update(texts(connection))
+        return {statement.operation for statement in seen.values()} >= NEEDED
+
+    with database.connect() as connection:
+        river(rust_url, rate=50, job_seconds=0.02)
+        wait_for(all_needed, 45, "all of River for Rust's everyday operations")
+    unknown = {text for text, statement in seen.items() if statement.operation == "other"}
+    assert {text for text in unknown if not re.fullmatch(r"SELECT (1|\$1)", text)} == set()
+    completing = {each for each in seen.values() if each.completes}
+    assert completing == {
+        Statement(COMPLETING, None, completes=True, in_transaction=False, certain=True, runtime="rust")
+    }
+    listening = {each for each in seen.values() if each.operation == "LISTEN"}
+    assert listening == {Statement("LISTEN", "public", certain=True)}
+
+
+def test_a_healthy_run_is_recognised(database: Database, river: StartRiver) -> None:
+    """Its sessions, its completer and its fetches, with no share of the timeout worth telling."""
+    with Exporter(database.exporter_url) as exporter:
+        worker = river(rate=50, job_seconds=0.02)
+        exporter.until(
+            "statements",
+            lambda found: {operation for _, operation in found["river_statement_calls_total"]} >= {COMPLETING},
+            "a first completion in pg_stat_statements",
+        )
+        exporter.until("sessions", lambda found: sum(found["river_sessions"].values()) >= 3, "River's sessions")
+        watch = exporter.context.schema_state("public")
+        assert watch.sessions is not None
+        wait_for(
+            lambda: exporter.run("sessions") and watch.sessions and watch.sessions.completed is not None,
+            10,
+            "the completer's session, idle after its statement",
+        )
+        assert exporter.run("budget")["river_completer_budget_used_ratio"]["public",] < 0.3
+        assert watch.attempts.timeout == 10
+        assert worker.deadlines() == []
+
+
+def test_a_row_lock_of_some_seconds_is_a_lock(database: Database, river: StartRiver) -> None:
+    """The attempt's time is counted as waiting for a lock while it lasts, and no deadline is reached."""
+    with Exporter(database.exporter_url) as exporter:
+        worker = river(rate=50, job_seconds=0.5)
+        exporter.until("sessions", lambda found: sum(found["river_sessions"].values()) >= 3, "River's sessions")
+        with idle(database, LOCK):
+            watch = exporter.context.schema_state("public")
+
+            def locked() -> bool:
+                exporter.run("sessions")
+                assert watch.sessions is not None
+                return watch.sessions.worst.get("lock", 0) > 4
+
+            wait_for(locked, 15, "an attempt that has waited for 4 s", interval=0.2)
+            assert watch.sessions is not None
+            assert set(watch.sessions.waiting.values()) == {COMPLETING}
+            found = exporter.run("budget")
+            assert found["river_completer_cause"] == {("public", "lock"): 1}
+            assert found["river_completer_budget_used_ratio"]["public",] > 0.4
+        assert worker.deadlines() == []
+
+
+def test_at_the_deadline_the_statement_runs_on_beside_its_retry(database: Database, river: StartRiver) -> None:
+    """Rust drops the attempt without a word to the server: both completing statements wait there."""
+    worker = river(rate=20, job_seconds=0.5)
+    with database.connect() as connection:
+        wait_for(lambda: connection.execute(LOCK.removesuffix(" FOR UPDATE")).rowcount >= 5, 20, "jobs that run")
+
+        def waiting() -> int:
+            return sum(classify(text).completes for (text,) in connection.execute(ACTIVE).fetchall())
+
+        with idle(database, LOCK):
+            wait_for(lambda: waiting() == 1, 10, "a completing statement that waits")
+            wait_for(lambda: worker.deadlines() and waiting() == 2, 20, "its retry beside it")
+        wait_for(lambda: waiting() == 0, 10, "both to end")
