@@ -39,3 +39,10 @@ def prometheus3(session: nox.Session) -> None:
     """Rules and routes on the newest Prometheus and Alertmanager, which are built first."""
     _install(session)
     session.run("pytest", "tests/prometheus3", *session.posargs)
+
+
+@nox.session(python="3.11")
+def runtimes(session: nox.Session) -> None:
+    """What the documentation shows in Java and Rust, whose toolchains nothing else needs."""
+    _install(session)
+    session.run("pytest", "tests/runtimes", *session.posargs)

@@ -84,3 +84,64 @@ def test_a_bad_page_costs_a_good_one_nothing(database: Database, bad: str, serve
         assert found["river_pool_free_ratio"] == {("pgxpool",): 0.6}
         assert found["river_pool_max_connections"] == {("pgxpool",): 10}
         assert sources(exporter)["pool"] == "pgxpool"
+
+
+def pool_page(acquired: int, most: int, acquires: int, name: str) -> str:
+    """Return a pool as IBM/pgxpoolprometheus exposes it."""
+    return (
+        f'pgxpool_max_conns{{db_name="{name}"}} {most}\npgxpool_acquired_conns{{db_name="{name}"}} {acquired}\n'
+        f'pgxpool_acquire_count{{db_name="{name}"}} {acquires}\npgxpool_canceled_acquire_count{{db_name="{name}"}} 0\n'
+    )
+
+
+def test_rivers_empty_pool_beside_a_free_one_is_the_cause(database: Database, serve: Serve) -> None:
+    """River's 10 of 10 and the web's 2 of 50: the free share is 0, and an attempt waits for the pool."""
+    acquires = 100
+    web = pool_page(2, 50, 7, "web")
+    server = serve(lambda client: answer((web + pool_page(10, 10, acquires, "app")).encode())(client))
+    settings = {variable("river.metrics_urls"): server.url, variable("river.timeout"): "3s"}
+    with Exporter(database.exporter_url, **settings) as exporter:
+        exporter.run("pgxpool")
+        acquires += 1
+        exporter.run("pgxpool")
+
+        def caused(_: object) -> bool:
+            exporter.run("sessions")
+            return exporter.run("budget").get("river_completer_cause", {}).get(("public", "pool")) == 1
+
+        found = exporter.until("pgxpool", caused, "the pool to be the cause")
+        assert found["river_pool_free_ratio"] == {("pgxpool",): 0}
+        assert found["river_pool_connections"]["pgxpool", "acquired"] == 10
+        assert sources(exporter)["pool"] == "pgxpool"
+
+
+def test_a_pool_without_wait_counters_never_speaks_for_the_waits(database: Database, serve: Serve) -> None:
+    """All of sqlx's connections are held: the free share says so, and the waits are another source's."""
+    server = serve(answer(b"sqlx_pool_connections 10\nsqlx_pool_idle_connections 0\nsqlx_pool_max_connections 10\n"))
+    with Exporter(database.exporter_url, **{variable("river.metrics_urls"): server.url}) as exporter:
+        exporter.run("pgxpool")
+        assert exporter.run("pgxpool")["river_pool_free_ratio"] == {("sqlx",): 0}
+        assert sources(exporter).get("pool") not in {"sqlx", "pgxpool"}
+
+
+def test_a_healthy_pool_beside_an_unlimited_one_is_healthy(database: Database, serve: Serve) -> None:
+    """database/sql's River 3 of 10 beside a pool without a limit: nothing is in short supply, and nothing waits."""
+
+    def pool(in_use: int, most: int, name: str) -> str:
+        return (
+            f'go_sql_max_open_connections{{db_name="{name}"}} {most}\n'
+            f'go_sql_in_use_connections{{db_name="{name}"}} {in_use}\n'
+            f'go_sql_wait_count_total{{db_name="{name}"}} 0\ngo_sql_wait_duration_seconds_total{{db_name="{name}"}} 0\n'
+        )
+
+    server = serve(answer((pool(9, 0, "web") + pool(3, 10, "app")).encode()))
+    with Exporter(database.exporter_url, **{variable("river.metrics_urls"): server.url}) as exporter:
+        for _ in range(3):
+            found = exporter.run("pgxpool")
+            exporter.run("sessions")
+            budget = exporter.run("budget")
+        assert found["river_pool_max_connections"] == {("sql",): 10}
+        assert found["river_pool_connections"]["sql", "acquired"] == 3
+        assert found["river_pool_free_ratio"] == {("sql",): 0.7}
+        assert budget["river_completer_budget_seconds"]["public", "pool"] == 0
+        assert budget["river_budget_source"]["public", "pool", "sql"] == 1

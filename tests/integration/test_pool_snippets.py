@@ -1,18 +1,18 @@
-"""The Go of docs/pool-statistics.md compiles, and its page is understood."""
+"""The Go and JavaScript of docs/pool-statistics.md run, and what they expose is understood."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-import requests
 
-from exporter.collectors.pools.statistics import PoolStatistics, parse
 from tests.conftest import Database
-from tests.testbed.cache import go, go_build
-from tests.testbed.process import Server, wait_for
+from tests.pool_snippet import exposes_a_pool
+from tests.testbed.cache import fetch, go, go_build, run
 
 MODULE = Path(__file__).parents[1] / "pool_snippets"
 
@@ -22,33 +22,32 @@ MODULE = Path(__file__).parents[1] / "pool_snippets"
     [("ibm", "pgxpool"), ("otelpgx", "pgxpool"), ("cmackenzie1", "pgxpool"), ("databasesql", "sql")],
 )
 def test_snippet_exposes_a_pool_that_is_understood(name: str, source: str, database: Database) -> None:
-    """As shown, but for the port, which is taken from the text."""
+    """As shown, the port included."""
     assert (MODULE / name / "main.go").is_file()
-    program = build(name)
     url = f"{database.superuser_url}" + ("" if source == "sql" else "?pool_max_conns=25")
-    with_server = Server(f"snippet-{name}", [program], env={"DATABASE_URL": url})
-    try:
-        with_server.start()
-        found = wait_for(pool, 20, "the snippet's page", with_server)
-    finally:
-        with_server.close()
-    assert found.vocabulary.source == source
-    assert found.limit == 25
-    assert found.free_ratio == 1
+    exposes_a_pool(name, [build(name)], source, DATABASE_URL=url)
+
+
+def test_node_s_snippet_exposes_a_pool_that_is_understood(database: Database) -> None:
+    """By an exporter of pg-pool that its users take; how many wait is known, for how long is not."""
+    folder = MODULE / "node"
+
+    def install(into: Path) -> None:
+        for name in ("package.json", "main.js"):
+            shutil.copy(folder / name, into)
+        remedy = "install Node.js with npm and check that it reaches its registry"
+        run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], "node", remedy, cwd=into)
+
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.iterdir()))).hexdigest()[:16]
+    program = fetch(f"pool_snippet_node-{digest}", install) / "main.js"
+    found = exposes_a_pool("node", ["node", program], "pg_pool", DATABASE_URL=database.superuser_url)
+    assert found.pending == 0
+    assert not found.says_waits
 
 
 def build(name: str) -> Path:
     """The program of a snippet, built once."""
     return go_build(MODULE, f"pool_snippet_{name}", package=f"./{name}")
-
-
-def pool() -> PoolStatistics | None:
-    """Return the only pool on its page, once it answers."""
-    try:
-        (found,) = parse(requests.get("http://127.0.0.1:2112/metrics", timeout=5).text)
-    except requests.ConnectionError:
-        return None
-    return found
 
 
 def test_snippets_are_vetted() -> None:
