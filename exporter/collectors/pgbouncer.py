@@ -39,7 +39,7 @@ class PgbouncerCollector(Collector):
     interval = 1.0
     lane = "pgbouncer"
     elected = False
-    metrics = (pool.CONNECTIONS, pool.MOST, pool.FREE, pool.LONGEST, pool.WAITING, LONGEST_CLIENT)
+    metrics = (pool.CONNECTIONS, pool.MAX, pool.FREE, pool.LONGEST, pool.WAITING, LONGEST_CLIENT)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -48,7 +48,7 @@ class PgbouncerCollector(Collector):
         self._longest = context.peak(pool.LONGEST)
         self._last: Wait | None = None
         self._missing = RepeatLimit(60.0)
-        self._free = pool.Free()
+        self._free = pool.MinimumUse()
         context.waits[SOURCE] = self.wait
 
     def wanted(self) -> bool:
@@ -146,10 +146,12 @@ class PgbouncerCollector(Collector):
         sizes: Mapping[str, int] = {row["name"]: row["pool_size"] or 0 for row in databases}
         acquired = sum(row["sv_active"] for row in rivers)
         idle = sum(row["sv_idle"] + row["sv_used"] for row in rivers)
-        most = sum(sizes.get(row["database"], 0) for row in rivers)
+        limits = [(row, size) for row in rivers if (size := sizes.get(row["database"]))]
         yield pool.CONNECTIONS.sample(acquired, SOURCE, "acquired")
         yield pool.CONNECTIONS.sample(idle, SOURCE, "idle")
         yield pool.CONNECTIONS.sample(sum(row["sv_login"] for row in rivers), SOURCE, "constructing")
-        if most:
-            yield pool.MOST.sample(most, SOURCE)
-            yield pool.FREE.sample(self._free.see(self.context.clock(), max(0.0, (most - acquired) / most)), SOURCE)
+        if limits:
+            yield pool.MAX.sample(sum(size for _, size in limits), SOURCE)
+            # each user's pool is one of its own: what another's has free is of no use to River
+            worst = min(max(0.0, (size - row["sv_active"]) / size) for row, size in limits)
+            yield pool.FREE.sample(self._free.observe(self.context.clock(), worst), SOURCE)

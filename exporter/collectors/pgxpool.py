@@ -69,7 +69,7 @@ class PgxpoolCollector(Collector):
     lane = "pgxpool"
     elected = False
     metrics = (
-        pool.ACQUIRE, pool.CONNECTIONS, pool.MOST, pool.FREE, pool.WAITS, pool.WAITED, pool.CANCELED, pool.LONGEST,
+        pool.ACQUIRE, pool.CONNECTIONS, pool.MAX, pool.FREE, pool.WAITS, pool.WAITED, pool.CANCELED, pool.LONGEST,
         pool.WAITING,
     )  # fmt: skip
 
@@ -189,7 +189,7 @@ class PgxpoolCollector(Collector):
                 if values:
                     yield pool.CONNECTIONS.sample(sum(values), source, state)
             if limits:
-                yield pool.MOST.sample(sum(limits), source)
+                yield pool.MAX.sample(sum(limits), source)
             ratios = [free for _, free in of if free is not None]
             if ratios:
                 yield pool.FREE.sample(min(ratios), source)

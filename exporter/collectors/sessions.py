@@ -96,7 +96,7 @@ class SessionsCollector(DatabaseCollector):
     interval = 1.0
     lane = "sampler"
     needs = ("pg_monitor", "track_activities", "track_activity_query_size")
-    metrics = (SECONDS, COUNT, INFLIGHT, pool.CONNECTIONS, pool.MOST, pool.FREE)
+    metrics = (SECONDS, COUNT, INFLIGHT, pool.CONNECTIONS, pool.MAX, pool.FREE)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -104,7 +104,7 @@ class SessionsCollector(DatabaseCollector):
         self._sampled: float | None = None
         self._rivers: dict[tuple[int, float], str] = {}
         self._pools: ServerView | None = None
-        self._free = pool.Free()
+        self._free = pool.MinimumUse()
         context.waits[SOURCE] = self.wait
 
     def pace(self) -> float:
@@ -148,8 +148,8 @@ class SessionsCollector(DatabaseCollector):
         # the sessions of a pooler say nothing of the pools of its clients
         self._pools = look(map(_connection, rows), most) if most and not self.context.behind_pooler() else None
         if most and self._pools:
-            yield pool.MOST.sample(most * self._pools.processes, SOURCE)
-            yield pool.FREE.sample(self._free.see(self.context.clock(), self._pools.free_ratio), SOURCE)
+            yield pool.MAX.sample(most * self._pools.processes, SOURCE)
+            yield pool.FREE.sample(self._free.observe(self.context.clock(), self._pools.free_ratio), SOURCE)
 
     def _by_schema(self, rows: list[_Row]) -> dict[str, list[tuple[_Row, Statement]]]:
         """River's sessions by schema: those seen running a statement of its, and those the configuration names."""

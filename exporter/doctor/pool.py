@@ -83,7 +83,7 @@ def pools(values: Values) -> list[Pool]:
     return [
         Pool(
             source,
-            values.one(metrics.MOST.name, source=source),
+            values.one(metrics.MAX.name, source=source),
             values.one(connections, source=source, state="acquired"),
             values.one(free, source=source),
             values.total(metrics.WAITING.name, source=source),
@@ -137,7 +137,7 @@ def judge_free(found: list[Pool], urls: tuple[str, ...], failure: str, warning: 
             remedy="expose its statistics and set river.metrics_urls: docs/pool-statistics.md",
         )
     for pool in found:
-        used = f"{pool.source}: {pool.acquired or 0:.0f} of {pool.most or 0:.0f} connections in use"
+        used = f"{pool.source}: {_in_use(pool)}"
         evidence = [f"longest wait {seconds(pool.longest)}"] if pool.longest else []
         evidence += [f"{count(pool.waiting, 'client')} waiting"] if pool.waiting else []
         evidence += [f"{count(pool.canceled, 'acquire')} given up while doctor looked"] if pool.canceled else []
@@ -153,6 +153,12 @@ def judge_free(found: list[Pool], urls: tuple[str, ...], failure: str, warning: 
             yield FREE.warning(f"{used}, and yet acquires wait", *evidence, remedy=remedy)
         else:
             yield FREE.ok(used, *evidence)
+
+
+def _in_use(pool: Pool) -> str:
+    if not pool.most:
+        return f"{count(pool.acquired or 0, 'connection')} in use, without a limit"
+    return f"{pool.acquired or 0:.0f} of {pool.most:.0f} connections in use"
 
 
 def judge_size(

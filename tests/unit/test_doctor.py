@@ -297,6 +297,12 @@ def test_pool_that_is_not_seen_is_noted_and_one_that_cannot_be_read_warned_of() 
     assert [each.status for each in pool.judge_free([], ("http://x",), "no answer", 3)] == ["warning"]
 
 
+def test_a_pool_without_a_limit_has_no_share() -> None:
+    """Nor is any number of its connections `of 0`."""
+    (found,) = pool.judge_free([pool.Pool("sql", None, 12, None, 0, 0.0, 0)], ("http://x",), "", 3)
+    assert (found.status, found.summary) == ("ok", "sql: 12 connections in use, without a limit")
+
+
 def test_pool_size_advice_is_in_numbers() -> None:
     """Both ways out are named, where the server has room for them."""
     finding = pool.judge_size(10, 20, "river.workers", room=97)

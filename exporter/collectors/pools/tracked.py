@@ -34,7 +34,7 @@ class TrackedPool:
     free: float | None = None
     mean_wait: float = 0.0
     last: PoolChange = field(default_factory=PoolChange)
-    _window: pool.Free = field(default_factory=pool.Free)
+    _window: pool.MinimumUse = field(default_factory=pool.MinimumUse)
     _succeeded: float = 0.0
     _acquired_from: bool = False
 
@@ -47,7 +47,7 @@ class TrackedPool:
         if self.last.succeeded or self.last.canceled or statistics.pending:
             self._acquired_from = True
         self.now, self.at = statistics, at
-        self.free = self._window.see(at, statistics.free_ratio) if statistics.free_ratio is not None else None
+        self.free = self._window.observe(at, statistics.free_ratio) if statistics.free_ratio is not None else None
         self.mean_wait = (self.last.waited or 0.0) / self.last.acquires if self.last.acquires else 0.0
 
     @property
