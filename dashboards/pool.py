@@ -8,9 +8,12 @@ from dashboards.frame import line
 from dashboards.panels import gauges, heat, number, plot
 from dashboards.queries import Query, lowest, pod, quantile, rate, ratio, river, server, threshold, timeout, worst
 
+RIVERS = 'source!~"exporter|pgbouncer|sessions"'
+"""River's own pool, whatever library its process exposes it with."""
+
 SIDES = {
-    "pgxpool": ("River's pool (pgxpool)", "set river.metrics_urls to see River's own pool"),
-    "pgbouncer": ("PgBouncer", "set pgbouncer.url to see PgBouncer"),
+    RIVERS: ("River's pool", "set river.metrics_urls to see River's own pool"),
+    'source="pgbouncer"': ("PgBouncer", "set pgbouncer.url to see PgBouncer"),
 }
 
 
@@ -51,7 +54,7 @@ def _answers() -> list[model.Panel]:
         "The connections River may open over the workers it may run. Below 1, workers alone can take every connection; "
         "River advises to stay above 1.",
         Query(
-            ratio(worst(pod("river_pool_max_connections", 'source="pgxpool"')), worst(river("river_workers_max"))),
+            ratio(worst(pod("river_pool_max_connections", RIVERS)), worst(river("river_workers_max"))),
             "connections per worker",
         ),
         unit=style.COUNT,
@@ -100,12 +103,12 @@ def _answers() -> list[model.Panel]:
 
 def _connections(source: str) -> model.Panel:
     title, empty = SIDES[source]
-    state = worst(pod("river_pool_connections", f'source="{source}"', 'state!="total"'), "state")
+    state = worst(pod("river_pool_connections", source, 'state!="total"'), "state")
     return plot(
         title,
         "Connections by what they do, in the pod that has most of them; the line is the pool's size.",
         Query(state, "{{state}}"),
-        Query(worst(pod("river_pool_max_connections", f'source="{source}"')), "max"),
+        Query(worst(pod("river_pool_max_connections", source)), "max"),
         unit=style.COUNT,
         stack=True,
         colours=style.POOL_STATES,
@@ -158,7 +161,7 @@ def _workers() -> model.Panel:
         "Workers that reach the line can take every connection from the completer (on a logarithmic scale).",
         Query(worst(river("river_workers_running")), "running"),
         Query(worst(river("river_workers_max")), "workers"),
-        Query(worst(pod("river_pool_max_connections", 'source="pgxpool"')), "max"),
+        Query(worst(pod("river_pool_max_connections", RIVERS)), "max"),
         unit=style.COUNT,
         colours={"running": style.SERIES[0], "workers": style.SERIES[1], "max": style.CRITICAL},
         logarithmic=True,
@@ -177,7 +180,7 @@ def _heat() -> model.Panel:
 
 
 def _fullest() -> model.Panel:
-    free = pod("river_pool_free_ratio", 'source="pgxpool"')
+    free = pod("river_pool_free_ratio", RIVERS)
     return plot(
         "Free connections in the fullest pods",
         "The ten pods whose pool came closest to empty in this window.",

@@ -106,6 +106,11 @@ SOURCES: Mapping[str, str] = {
     "pgbouncer": "#E0A030",
     "exporter": "#2A9D8F",
     "sql": "#C58AB8",
+    "otel": "#5FC4C9",
+    "hikaricp": "#B07B4F",
+    "pg_pool": "#8FA858",
+    "activerecord": "#D4735E",
+    "sqlx": "#7C6FBF",
     "sessions": QUIET,
 }
 """Where a pool's numbers come from."""
