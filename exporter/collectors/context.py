@@ -54,6 +54,7 @@ class Context:
         identities: the server behind each lane's connection.
         refusals: what the server refused when it was tried.
         waits: what each source says of waiting for the network or a connection, asked at a moment in monotonic seconds.
+        pool_names: the labels of the pool that each source's numbers are of, where an endpoint has several.
     """
 
     config: Config
@@ -67,6 +68,7 @@ class Context:
     target: Target = field(default_factory=Target)
     schema_states: dict[str, SchemaState] = field(default_factory=dict)
     waits: dict[str, Callable[[float], Wait | None]] = field(default_factory=dict)
+    pool_names: Mapping[str, str] = field(default_factory=dict)
     identities: Identities = field(default_factory=Identities)
     refusals: Refusals = field(default_factory=Refusals)
 

@@ -196,8 +196,15 @@ class PgxpoolCollector(Collector):
             pending = [each.pending for each in pools if each.pending is not None]
             if pending:
                 yield pool.WAITING.sample(sum(pending), source)
+        self.context.pool_names = self._names()
         for counted in (self._acquire, self._waits, self._waited, self._canceled):
             yield from counted.samples()
+
+    def _names(self) -> dict[str, str]:
+        """Which pool counts, by source, where an endpoint has several; of several endpoints the worst one's."""
+        chosen = [each.counted for each in self._endpoints.values() if each.counted and len(each.pools) > 1]
+        ordered = sorted(chosen, key=TrackedPool.pressure)
+        return {each.now.vocabulary.source: _named(each.now.labels) for each in ordered if each.now}
 
 
 def _named(labels: Labels) -> str:

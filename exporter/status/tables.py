@@ -74,12 +74,12 @@ def blocking(river: RiverView, number: int) -> str:
 
 
 def pools(view: View) -> str:
-    """The pools that somebody speaks for."""
+    """The pools that a source reports; of several on one endpoint the one that counts, by its labels."""
     if not view.pools:
         return "<h2>Pools</h2><p>No pool is seen from here: river.metrics_urls or pgbouncer.url would show one.</p>"
     rows = [
         (
-            escape(pool.source),
+            escape(pool.source) + (f' <span class="by">{escape(pool.name)}</span>' if pool.name else ""),
             *map(_number, (pool.acquired, pool.idle, pool.most)),
             share(pool.free) if pool.free is not None else NOTHING,
             _number(pool.waiting),

@@ -58,7 +58,11 @@ class RiverView:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """One source's view of a pool; None is what it does not say."""
+    """One source's view of a pool; None is what it does not say.
+
+    Attributes:
+        name: the labels of the pool, where the source has several and this one counts.
+    """
 
     source: str
     acquired: float | None
@@ -67,6 +71,7 @@ class PoolView:
     free: float | None
     waiting: float | None
     longest: float | None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,7 @@ def look(context: Context, runners: Iterable[Runner]) -> View:
         details=config.web.details,
         metrics=config.web.telemetry_path,
         rivers=rivers,
-        pools=_pools(values),
+        pools=_pools(values, context.pool_names if config.web.details else {}),
         queues=tuple(queues[:MOST_QUEUES]),
         more_queues=len(queues[MOST_QUEUES:]),
         collectors=tuple(_collector(context, runner) for runner in runners),
@@ -214,12 +219,13 @@ def _river(context: Context, watch: SchemaState, now: float) -> RiverView:
     )
 
 
-def _pools(values: Values) -> tuple[PoolView, ...]:
+def _pools(values: Values, chosen: Mapping[str, str]) -> tuple[PoolView, ...]:
     names = ("river_pool_connections", "river_pool_max_connections", "river_pool_clients_waiting")
     sources = sorted({labels["source"] for name in names for labels, _ in values.all(name)})
     return tuple(
         PoolView(
             source=source,
+            name=chosen.get(source, ""),
             acquired=values.one("river_pool_connections", source=source, state="acquired"),
             idle=values.one("river_pool_connections", source=source, state="idle"),
             most=values.one("river_pool_max_connections", source=source),

@@ -138,6 +138,9 @@ def test_the_worst_of_two_pools_counts(endpoint: Endpoint, caplog: pytest.LogCap
     assert endpoint.wait() == Wait("pgxpool", 0.0, 12.0, endpoint.now)
     (chosen,) = [record for record in caplog.records if record.getMessage() == "several pools on the page"]
     assert chosen.__dict__["counted"] == "db_name=app"
+    assert endpoint.context.pool_names == {"pgxpool": "db_name=app"}
+    endpoint.read(pgxpool(3))
+    assert endpoint.context.pool_names == {}
 
 
 def test_labels_pick_rivers_pool(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:

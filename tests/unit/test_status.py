@@ -241,6 +241,12 @@ def test_bar_has_each_cause_as_wide_as_its_share() -> None:
     assert "15 s of 10 s used: lock 12 s, storage 3 s" in bar[0]
 
 
+def test_which_of_several_pools_counts_is_shown() -> None:
+    """By its labels, which are a process's own words."""
+    pool = PoolView("pgxpool", 8, 2, 10, 0.2, None, 0.4, "db_name=<app>")
+    assert "db_name=&lt;app&gt;" in page(a_view(pools=(pool,)))
+
+
 def test_nothing_known_is_said_and_drawn_as_nothing() -> None:
     """Right after the start there is no verdict, no queue, no pool."""
     river = a_river(
