@@ -1,7 +1,8 @@
-"""The dashboard to open first: are we losing completions, how long until we do, why, and since when."""
+"""The dashboard to open first: are completions committed, how close are they to their timeout, why, since when."""
 
 from grafana_foundation_sdk.models import dashboard as model
 
+from config.source.render import RUNBOOKS
 from dashboards import style
 from dashboards.frame import column, line, link
 from dashboards.frame import dashboard as frame
@@ -9,8 +10,10 @@ from dashboards.panels import gauges, heat, number, plot, rows, states
 from dashboards.queries import (
     OWN,
     Query,
+    alerts,
     buckets,
     highest,
+    incident,
     increase,
     lines,
     river,
@@ -22,6 +25,7 @@ from dashboards.queries import (
 )
 
 USED = used()
+RECORDED = incident("namespace_schema:river_completer_budget_used:ratio")
 RATIO = river("river_completer_budget_used_ratio")
 WAITERS = river("river_lock_waiters")
 TIMEOUTS = river("river_completer_timeouts_total")
@@ -36,13 +40,13 @@ def dashboard() -> model.Dashboard:
     return frame(
         "completer",
         "River completer",
-        "How much of the batch completer's ten seconds is used, and by what. Open this one first.",
+        "Share of the timeout that completion attempts take, and its causes. Open this one first.",
         [
             line(4, *((4, panel) for panel in _answers())),
-            line(9, (16, _budget()), (8, column((4, _cause()), (5, _blockers())))),
+            line(9, (16, _budget()), (8, column((4, _alerts()), (5, _cause())))),
             line(8, (7, _lag()), (6, _ages()), (5, _timeouts()), (6, _left_behind())),
-            line(7, (8, _sources()), (8, _waiters()), (8, _exporters()), title="Evidence"),
-            line(7, (8, _stuck()), (8, _elector()), (8, _skew())),
+            line(7, (8, _blockers()), (8, _waiters()), (8, _sources()), title="Evidence"),
+            line(7, (8, _exporters()), (6, _stuck()), (5, _elector()), (5, _skew())),
         ],
         variables=("schema",),
         window="1h",
@@ -54,11 +58,11 @@ def _answers() -> list[model.Panel]:
     level = f"({USED} > bool {_one(threshold('warning'))}) + ({USED} > bool {_one(threshold('critical'))})"
     losing = number(
         "Losing completions?",
-        "Whether attempts end at the deadline (within the last minute), or how near the worst one is: at risk from the "
-        "warning threshold on, about to from the critical one. The thresholds are the exporter's configuration.",
+        "Whether attempts timed out in the last minute, or how close the slowest one is to it: at risk from the "
+        "warning threshold on, about to from the critical one. The thresholds come from the exporter's configuration.",
         Query(f"clamp_max(({level}) + 3 * ({LOSING}), 3)", "state"),
         unit=style.COUNT,
-        empty=style.NO_DATA,
+        empty=style.NOT_RECORDED,
         words={
             "0": ("no", "good"),
             "1": ("at risk", "warning"),
@@ -67,20 +71,21 @@ def _answers() -> list[model.Panel]:
         },
     )
     share = number(
-        "Budget used",
-        "The share of the timeout that the worst attempt of the last 60 s has used, all causes together. At 100 % "
-        "attempts time out.",
-        Query(USED, "used"),
+        "Share of the timeout",
+        "Share of the timeout that the slowest attempt of the last 60 s took, all causes together. At 100 % attempts "
+        "time out.",
+        Query(USED, "share"),
         unit=style.RATIO,
-        empty=style.NO_DATA,
+        empty=style.NOT_RECORDED,
         trend=True,
         decimals=0,
     )
-    growth = f"deriv({RATIO}[2m])"
-    left = f"(1 - {RATIO}) / ({growth} > 0.0005)"
+    growth = f"deriv({RECORDED}[2m])"
+    left = f"(1 - {RECORDED}) / ({growth} > 0.0005)"
     forecast = number(
-        "Until the first timeout",
-        "When the budget is used up if it keeps growing as in the last two minutes. Says nothing of sudden stalls.",
+        "Time to first timeout",
+        "Time until attempts time out if the share of the timeout keeps growing as in the last two minutes. It cannot "
+        "forecast sudden outages.",
         Query(f"(clamp_min(min({left}), 0) < 3600) or 0 * ({USED} >= 1)", "left"),
         unit=style.SECONDS,
         empty="not growing",
@@ -88,8 +93,8 @@ def _answers() -> list[model.Panel]:
         decimals=0,
     )
     cause = number(
-        "Leading cause",
-        "The cause that has used most, once the warning threshold is passed.",
+        "Dominant cause",
+        "The cause that takes most of the slowest attempt, from the warning threshold on.",
         Query(worst(river("river_completer_cause"), "cause"), "{{cause}}"),
         unit=style.COUNT,
         empty="none",
@@ -98,19 +103,19 @@ def _answers() -> list[model.Panel]:
     )
     below = f"time() * ({USED} < bool {_one(threshold('warning'))})"
     since = number(
-        "Over the warning line for",
-        "How long the budget used has been above the warning threshold without a break, within this window.",
+        "Above the warning threshold for",
+        "Time since the share of the timeout was last below the warning threshold, within this window.",
         Query(
             f"clamp_max(time() - max_over_time(({below})[$__range:$__interval]), $__range_s) > 15",
             "since",
         ),
         unit=style.SECONDS,
-        empty="not over it",
+        empty="below it",
         steps={0: "warning", 120: "critical"},
     )
     timeouts = number(
         "Timeouts in this window",
-        "Attempts of the completer that were seen to end at the deadline.",
+        "Completion attempts that were observed to reach the timeout.",
         Query(f"round({total(increase(TIMEOUTS), over=('cause',))})", "timeouts"),
         unit=style.COUNT,
         empty=style.NO_DATA,
@@ -128,25 +133,37 @@ def _one(expr: str) -> str:
 def _budget() -> model.Panel:
     causes = worst(river("river_completer_budget_seconds"), *OWN, "cause")
     panel = plot(
-        "Where the worst attempt's time went",
-        "Seconds of the worst attempt of the last 60 s by cause, against the thresholds and the timeout. The highest "
-        "part is what to look at.",
+        "Slowest attempt by cause",
+        "Seconds of the slowest attempt of the last 60 s by cause, with the thresholds and the timeout. Start with the "
+        "largest part.",
         Query(worst(causes, "cause"), "{{cause}}"),
         *lines(seconds=True),
         unit=style.SECONDS,
         colours=style.CAUSES,
         stack=True,
         table_legend=True,
-        empty="no attempt of the completer was seen",
+        empty="no completion attempt was observed",
     )
     link(panel, "pool", "pool, network: pool and connections")
     return link(panel, "database", "lock, execution, storage: database")
 
 
+def _alerts() -> model.Panel:
+    return rows(
+        "Alerts firing",
+        "A click on an alert opens its runbook.",
+        Query(worst(alerts("firing"), "alertname", "severity", *OWN)),
+        {"alertname": "Alert (runbook)", "severity": "Severity", "schema": "Schema"},
+        unit=style.COUNT,
+        empty="no alert fires",
+        link=("Alert (runbook)", "Runbook", f"{RUNBOOKS}/${{__value.raw}}.md"),
+    )
+
+
 def _cause() -> model.Panel:
     return states(
-        "Leading cause over time",
-        "Which cause led, while the warning threshold was passed.",
+        "Dominant cause over time",
+        "The dominant cause while the share of the timeout was above the warning threshold.",
         Query(worst(river("river_completer_cause"), "cause"), "{{cause}}"),
         colours=style.CAUSES,
         empty="below the warning threshold throughout",
@@ -155,13 +172,13 @@ def _cause() -> model.Panel:
 
 def _blockers() -> model.Panel:
     panel = plot(
-        "What blocks, by kind",
-        "The longest wait of River's statements for a lock, by what stands at the root of the chain of waits.",
+        "Longest lock wait by blocker",
+        "The longest wait of River's statements for a lock, by the kind of the root blocker.",
         Query(worst(river("river_lock_wait_seconds"), "blocker"), "{{blocker}}"),
         unit=style.SECONDS,
         colours=style.BLOCKERS,
         bars=True,
-        empty="nothing of River's waits for a lock",
+        empty="no statement of River's waits for a lock",
     )
     return link(panel, "database", "Locks")
 
@@ -169,39 +186,42 @@ def _blockers() -> model.Panel:
 def _lag() -> model.Panel:
     return heat(
         "Completion lag",
-        "From the end of a job to the commit that says so. Healthy: below 0.5 s. The lag holds the waiting for the "
-        "batch "
-        "before, so it may pass the timeout without one.",
+        "From the end of a job to the commit of its completion. Healthy: below 0.5 s. A job also waits for the batch "
+        "before its own, so the lag can exceed the timeout without an attempt that does.",
         Query(buckets(river("river_completer_lag_seconds_bucket")), form="heatmap"),
         unit=style.SECONDS,
-        empty="no completion was seen",
+        empty="no completion was observed",
     )
 
 
 def _ages() -> model.Panel:
     return plot(
-        "In flight, stalled, silent",
-        "The oldest completing statement (its highest in the window), the present stall, and how long no completion "
-        "has come although one was due.",
-        Query(worst(river("river_completer_inflight_seconds")), "in flight"),
-        Query(worst(river("river_completer_attempt_seconds")), "stalled"),
-        Query(worst(river("river_completer_silence_seconds")), "silent"),
+        "Attempt age and time since last completion",
+        "The oldest completing statement (highest of the last 60 s), the current attempt, and the time since the last "
+        "completion while one is due.",
+        Query(worst(river("river_completer_inflight_seconds")), "statement"),
+        Query(worst(river("river_completer_attempt_seconds")), "current attempt"),
+        Query(worst(river("river_completer_silence_seconds")), "since last completion"),
         Query(timeout(), "timeout"),
         unit=style.SECONDS,
-        colours={"in flight": style.SERIES[0], "stalled": style.SERIES[4], "silent": style.SERIES[3]},
+        colours={
+            "statement": style.SERIES[0],
+            "current attempt": style.SERIES[4],
+            "since last completion": style.SERIES[3],
+        },
     )
 
 
 def _timeouts() -> model.Panel:
     stalls = river("river_completer_slow_attempts_total")
     return plot(
-        "Timeouts and near misses",
-        "Attempts that ended at the deadline, by the cause that led, and those that were far over the critical "
-        "threshold, in each step of the picture.",
-        Query(total(f"increase({stalls}[$__rate_interval])"), "over critical"),
+        "Timeouts and slow attempts",
+        "Attempts that reached the timeout, by dominant cause, and slow attempts: far above the critical threshold, or "
+        "above it right after another one.",
+        Query(total(f"increase({stalls}[$__rate_interval])"), "slow"),
         Query(total(f"increase({TIMEOUTS}[$__rate_interval])", "cause"), "{{cause}}"),
         unit=style.COUNT,
-        colours={"over critical": style.QUIET, **style.CAUSES},
+        colours={"slow": style.QUIET, **style.CAUSES},
         bars=True,
         reach=1,
     )
@@ -209,19 +229,18 @@ def _timeouts() -> model.Panel:
 
 def _left_behind() -> model.Panel:
     return plot(
-        "Left behind",
-        "Jobs that finished and wait for the completer (a lower bound; only where the workers are known), and jobs "
-        "that "
-        "say running with nobody working on them.",
+        "Backlog and orphaned jobs",
+        "Backlog: finished jobs that wait for the completer (a lower bound, where the number of workers is known). "
+        "Orphaned: jobs in state running that no worker runs.",
         Query(total(river("river_completer_backlog_jobs")), "backlog"),
-        Query(total(river("river_jobs_stuck"), "reason"), "stuck: {{reason}}"),
+        Query(total(river("river_jobs_stuck"), "reason"), "orphaned: {{reason}}"),
         unit=style.COUNT,
         colours={
             "backlog": style.SERIES[0],
-            "stuck: client_gone": style.SERIES[4],
-            "stuck: too_long": style.SERIES[1],
+            "orphaned: client_gone": style.SERIES[4],
+            "orphaned: too_long": style.SERIES[1],
         },
-        empty="nothing is known to be left behind",
+        empty="none is known",
     )
 
 
@@ -229,19 +248,19 @@ def _sources() -> model.Panel:
     seconds = worst(river("river_completer_budget_seconds"), *OWN, "cause")
     source = worst(river("river_budget_source"), *OWN, "cause", "source")
     return rows(
-        "Where each cause was measured",
-        "The seconds of each cause now, and the source that spoke for it.",
+        "Source of each cause",
+        "Seconds of each cause in the slowest attempt of the last 60 s, and the source they were measured at.",
         Query(f"{source} * on ({', '.join(OWN)}, cause) group_left () {seconds}"),
         {"schema": "Schema", "cause": "Cause", "source": "Source", "Value": "Seconds"},
         unit=style.SECONDS,
-        empty="no source: see the exporter's dashboard",
+        empty="no source: open the dashboard River exporter",
     )
 
 
 def _waiters() -> model.Panel:
     return plot(
-        "River's sessions that wait for a lock",
-        "By the operation that waits. The completer's is JobSetStateIfRunningMany.",
+        "Sessions waiting for a lock",
+        "River's sessions by the operation that waits. The completer's is JobSetStateIfRunningMany.",
         Query(highest(total(WAITERS, "operation"), WAITERS, "operation", OPERATIONS), "{{operation}}"),
         unit=style.COUNT,
         colours=style.OPERATIONS,
@@ -253,9 +272,9 @@ def _waiters() -> model.Panel:
 
 def _exporters() -> model.Panel:
     return plot(
-        "Budget used, by exporter",
-        "What each of the ten highest exporters sees by itself: the elected one all causes, the others their own pod's "
-        "pool and network. One far above the others is a pod with a trouble of its own.",
+        "Share of the timeout by exporter",
+        "The ten highest exporters: the elected one measures all causes, the others pool and network of their own pod. "
+        "One far above the others points at its pod.",
         Query(highest(worst(RATIO, "instance"), RATIO, "instance"), "{{instance}}"),
         *lines(seconds=False),
         unit=style.RATIO,
@@ -264,20 +283,19 @@ def _exporters() -> model.Panel:
 
 def _stuck() -> model.Panel:
     return gauges(
-        "Until River rescues stuck jobs",
-        "When the rescuer takes the first stuck job and it runs again.",
+        "Time to rescue of orphaned jobs",
+        "Time until River's rescuer takes the first orphaned job, which then runs again.",
         Query(worst(river("river_jobs_stuck_rescue_seconds"), "schema"), "{{schema}}", "instant"),
         style.SECONDS,
-        empty="no job is stuck",
+        empty="no job is orphaned",
     )
 
 
 def _elector() -> model.Panel:
     return plot(
         "Lease of River's leader",
-        "Time left until it expires. The elector gives up after 5 s and so fails before the completer does: a lease "
-        "that "
-        "runs out is an early sign.",
+        "Time until the lease expires. The elector's limit is 5 s, so it fails before the completer does: a lease that "
+        "runs out is an early warning.",
         Query(f"min by (schema) ({river('river_leader_lease_seconds')})", "{{schema}}"),
         unit=style.SECONDS,
         reach=0.1,
@@ -286,8 +304,8 @@ def _elector() -> model.Panel:
 
 def _skew() -> model.Panel:
     return plot(
-        "Clocks",
-        "How far the workers' clocks run ahead of the database's; the lag is measured between the two.",
+        "Clock skew",
+        "How far the workers' clocks run ahead of the database's. The lag is measured between the two.",
         Query(worst(river("river_clock_skew_seconds"), "schema"), "{{schema}}"),
         unit=style.SECONDS,
         reach=0.1,

@@ -1,4 +1,4 @@
-"""PostgreSQL as River meets it: its statements, locks, waits, the job table, vacuum, storage and replication."""
+"""PostgreSQL as River uses it: its statements, locks, waits, the job table, vacuum, storage and replication."""
 
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -15,7 +15,7 @@ def dashboard() -> model.Dashboard:
     return frame(
         "database",
         "River database",
-        "What River's statements cost, what they wait for, and how healthy the tables below them are.",
+        "Cost and waits of River's statements, and the health of its tables. Open a row for its panels.",
         [
             line(4, *((4, panel) for panel in _answers())),
             line(
@@ -43,6 +43,7 @@ def dashboard() -> model.Dashboard:
                 (6, table.per_row()),
                 (6, table.scans()),
                 title="River's job table",
+                collapsed=True,
             ),
             line(8, (6, table.updates()), (6, table.index_size()), (6, table.index_use()), (6, table.index_valid())),
             line(
@@ -53,6 +54,7 @@ def dashboard() -> model.Dashboard:
                 (5, table.held_back_age()),
                 (5, table.last_vacuum()),
                 title="Vacuum",
+                collapsed=True,
             ),
             line(
                 7,
@@ -62,6 +64,7 @@ def dashboard() -> model.Dashboard:
                 (5, server.io()),
                 (4, server.io_time()),
                 title="Storage",
+                collapsed=True,
             ),
             line(
                 7,
@@ -69,7 +72,8 @@ def dashboard() -> model.Dashboard:
                 (6, server.standby_lag()),
                 (6, server.connections()),
                 (6, server.trouble()),
-                title="Server",
+                title="Replication and connections",
+                collapsed=True,
             ),
         ],
         variables=("schema",),
@@ -81,7 +85,7 @@ def _answers() -> list[model.Panel]:
     return [
         number(
             "Completing statement",
-            "Mean time of a call that ended. Calls that were cancelled at the deadline are in no statistics.",
+            "Mean execution time of calls that ended. Calls that are canceled at the timeout are in no statistics.",
             Query(
                 ratio(
                     total(rate(river("river_statement_seconds_total", statements.COMPLETING)), over=("operation",)),
@@ -90,12 +94,12 @@ def _answers() -> list[model.Panel]:
                 "mean",
             ),
             unit=style.SECONDS,
-            empty="no completion in the last minutes",
+            empty="no completion in this rate window",
             trend=True,
         ),
         number(
-            "Waiting for a lock",
-            "River's sessions that wait for a lock at this moment.",
+            "Sessions waiting for a lock",
+            "River's sessions that wait for a lock now.",
             Query(total(river("river_lock_waiting_sessions")), "waiting"),
             unit=style.COUNT,
             empty=style.NO_DATA,
@@ -104,15 +108,15 @@ def _answers() -> list[model.Panel]:
         ),
         number(
             "Vacuum held back",
-            "For how long something has kept vacuum from removing dead rows.",
+            "Time for which a snapshot has kept vacuum from removing dead rows.",
             Query(worst(about_server("river_vacuum_held_back_seconds")), "held back"),
             unit=style.SECONDS,
             empty="not held back",
             steps={0: "good", 900: "warning", 3600: "critical"},
         ),
         number(
-            "Dead rows against autovacuum's mark",
-            "1 is where autovacuum starts. Well above: it does not come, or does not get through.",
+            "Dead rows over autovacuum threshold",
+            "At 100 % autovacuum starts. Far above: it does not run, or does not finish.",
             Query(worst(river("river_table_vacuum_overdue_ratio")), "overdue"),
             unit=style.RATIO,
             empty=style.NO_DATA,
@@ -121,7 +125,7 @@ def _answers() -> list[model.Panel]:
         ),
         number(
             "Invalid indexes",
-            "What a REINDEX CONCURRENTLY that was cut short left behind: it costs every write and serves no read.",
+            "Left by a REINDEX CONCURRENTLY that did not finish: they cost every write and serve no read.",
             Query(total(river("river_indexes_invalid")), "invalid"),
             unit=style.COUNT,
             empty=style.NO_DATA,
@@ -129,8 +133,8 @@ def _answers() -> list[model.Panel]:
             decimals=0,
         ),
         number(
-            "Transaction ids used up",
-            "The age of River's tables over the age at which PostgreSQL stops taking writes.",
+            "Transaction ID wraparound",
+            "The age of River's tables over the age at which PostgreSQL refuses writes.",
             Query(worst(river("river_table_wraparound_ratio")), "used"),
             unit=style.RATIO,
             empty=style.NO_DATA,

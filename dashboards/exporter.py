@@ -1,4 +1,4 @@
-"""The exporter about itself: can it see, is it on time, and what does it cost the database it watches."""
+"""The exporter about itself: what it can observe, whether it is on time, and what it costs the database."""
 
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -25,7 +25,7 @@ def dashboard() -> model.Dashboard:
     return frame(
         "exporter",
         "River exporter",
-        "Whether the exporters can be believed, and what they cost.",
+        "Whether the exporters work, and what they cost.",
         [
             line(4, *((4, panel) for panel in _answers())),
             line(8, (8, column((5, _up()), (3, _role()))), (8, _leaders()), (8, _capabilities())),
@@ -42,7 +42,7 @@ def _answers() -> list[model.Panel]:
     return [
         number(
             "Exporters up",
-            "Of the exporters that Prometheus scrapes, those whose last contact with the database worked.",
+            "Exporters whose last connection to the database worked.",
             Query(f"sum({worst(pod('river_up'), 'namespace', 'job', 'instance')})", "up"),
             unit=style.COUNT,
             empty="none",
@@ -50,17 +50,17 @@ def _answers() -> list[model.Panel]:
             decimals=0,
         ),
         number(
-            "Exporters that answer a scrape",
-            "Of those that Prometheus knows.",
+            "Successful scrapes",
+            "Share of the exporters whose last scrape worked.",
             Query(f"avg({pod('up')})", "answer"),
             unit=style.RATIO,
-            empty="none is known",
+            empty="no target",
             steps={0: "critical", 1: "good"},
             decimals=0,
         ),
         number(
             "Elected exporters",
-            "One for each schema is right: it runs what only one should.",
+            "One for each schema is right: it runs the database-wide collectors.",
             Query(f"min(sum by (namespace, schema) ({river('river_exporter_is_leader')}))", "elected"),
             unit=style.COUNT,
             empty=style.NO_DATA,
@@ -69,8 +69,8 @@ def _answers() -> list[model.Panel]:
         ),
         number(
             "Capabilities missing",
-            "What the role or the server doesn't give; the table says what, and the exporter's log the SQL that "
-            "mends it.",
+            "Missing permissions or server settings. The table names them, the exporter's log has the SQL that "
+            "restores them.",
             Query(
                 f"count({worst(pod('river_exporter_capability'), 'namespace', 'capability')} == 0) or vector(0)",
                 "missing",
@@ -81,8 +81,8 @@ def _answers() -> list[model.Panel]:
             decimals=0,
         ),
         number(
-            "Busy in the database",
-            "Seconds of the exporters' own statements per second, of all exporters together, as they measure it.",
+            "Database load of the exporters",
+            "Seconds per second of the statements of all exporters, as they measure them.",
             Query(f"sum({rate(pod('river_exporter_database_seconds_total'))})", "busy"),
             unit=style.RATIO,
             empty=style.NO_DATA,
@@ -91,7 +91,7 @@ def _answers() -> list[model.Panel]:
         ),
         number(
             "Configuration",
-            "Whether the last reload worked, on every exporter.",
+            "Whether the last reload of the configuration worked, on every exporter.",
             Query(f"min({pod('river_exporter_config_last_reload_successful')})", "reload"),
             unit=style.COUNT,
             empty=style.NO_DATA,
@@ -102,8 +102,8 @@ def _answers() -> list[model.Panel]:
 
 def _up() -> model.Panel:
     return states(
-        "Contact with the database",
-        "By exporter, and by the class of the reason where there is none.",
+        "Connection to the database",
+        "By exporter, and by error category while there is none.",
         Query(
             lowest(f"({_REASONED} or on (instance) {worst(UP, 'instance')})", UP, "instance"), "{{instance}} {{reason}}"
         ),
@@ -113,8 +113,8 @@ def _up() -> model.Panel:
 
 def _role() -> model.Panel:
     return states(
-        "The server is",
-        "A standby cannot speak for River: what only a primary knows is missing then.",
+        "Role of the server",
+        "On a standby, what only a primary knows is missing.",
         Query(worst(pod("river_postgres_in_recovery"), "namespace", "job"), "{{namespace}} {{job}}"),
         words={"0": ("primary", "good"), "1": ("standby", "warning")},
     )
@@ -123,21 +123,21 @@ def _role() -> model.Panel:
 def _leaders() -> model.Panel:
     leader = pod("river_exporter_is_leader", 'schema=~"$schema"')
     return states(
-        "Elected",
-        "Which exporter gives the database-wide numbers.",
+        "Elected exporter over time",
+        "The elected exporter reports the database-wide series.",
         Query(highest(worst(leader, "instance", "schema"), leader, "instance"), "{{instance}} {{schema}}"),
-        words={"1": ("elected", "good"), "0": ("stands by", style.QUIET)},
+        words={"1": ("elected", "good"), "0": ("standby", style.QUIET)},
     )
 
 
 def _capabilities() -> model.Panel:
     return rows(
         "Capabilities",
-        "What the exporters may and can see. A missing one turns off its part only.",
+        "What the exporters may observe. A missing capability turns off only what needs it.",
         Query(worst(pod("river_exporter_capability"), "capability")),
         {"capability": "Capability", "Value": "State"},
         unit=style.COUNT,
-        words={"1": ("there", "good"), "0": ("missing", "warning")},
+        words={"1": ("available", "good"), "0": ("missing", "warning")},
         empty=style.NO_DATA,
     )
 
@@ -145,8 +145,8 @@ def _capabilities() -> model.Panel:
 def _success() -> model.Panel:
     success = pod("river_exporter_collector_success")
     return states(
-        "Collectors",
-        "Whether each collector's last run worked, on every exporter that runs it.",
+        "Success of collectors",
+        "Whether the last run of each collector worked, on every exporter that runs it.",
         Query(f"min by (collector) ({success})", "{{collector}}"),
         words={"1": ("works", "good"), "0": ("fails", "critical")},
     )
@@ -160,7 +160,7 @@ def _slowest(metric: str) -> str:
 def _durations() -> model.Panel:
     return plot(
         "Duration of a run",
-        "The slowest collectors of this window (on a logarithmic scale).",
+        "The slowest collectors of this window (logarithmic scale).",
         Query(_slowest(DURATION), "{{collector}}"),
         unit=style.SECONDS,
         logarithmic=True,
@@ -172,9 +172,8 @@ def _durations() -> model.Panel:
 def _staleness() -> model.Panel:
     last = pod("river_exporter_collector_last_success_timestamp_seconds")
     return plot(
-        "Since the last success",
-        "The collectors whose success is longest ago. What a collector gave vanishes after three intervals, so nothing "
-        "shown is older.",
+        "Time since the last success",
+        "The collectors with the oldest success. The series of a collector vanish after three intervals without one.",
         Query(f"time() - ({lowest(worst(last, 'collector'), last, 'collector', COLLECTORS)})", "{{collector}}"),
         unit=style.SECONDS,
     )
@@ -182,7 +181,7 @@ def _staleness() -> model.Panel:
 
 def _lateness() -> model.Panel:
     return plot(
-        "Start of a run, late by",
+        "Start delay of runs",
         "A run starts late when the one before it on its thread takes long, or when the exporter gets no CPU.",
         Query(_slowest(LATENESS), "{{collector}}"),
         unit=style.SECONDS,
@@ -194,8 +193,8 @@ def _failures() -> model.Panel:
     most = f"sum by (collector) ({ranked('avg', FAILURES)})"
     failed = f"sum by (collector) (sum_over_time({FAILURES}[$__interval]))"
     return plot(
-        "Runs that failed",
-        "In each step of the picture, by collector, of those that failed most; the log has the reason.",
+        "Failed runs",
+        "The collectors that failed most; the exporter's log has the reason.",
         Query(best(failed, most, "collector", COLLECTORS), "{{collector}}"),
         unit=style.COUNT,
         bars=True,
@@ -214,7 +213,7 @@ def _by_exporter(counter: str) -> str:
 def _database_time() -> model.Panel:
     return plot(
         "Time in the database",
-        "Of each exporter's statements, as it measures them; 1 % is the most that is right.",
+        "Of each exporter's statements, as it measures them. Up to 1 % is normal.",
         Query(_by_exporter("river_exporter_database_seconds_total"), "{{instance}}"),
         unit=style.RATIO,
     )
@@ -224,7 +223,7 @@ def _memory() -> model.Panel:
     memory = pod("process_resident_memory_bytes")
     return plot(
         "Memory",
-        "Resident, of the exporters that have most.",
+        "Resident memory, of the exporters with most.",
         Query(highest(worst(memory, "instance"), memory, "instance"), "{{instance}}"),
         unit=style.BYTES,
     )
@@ -233,7 +232,7 @@ def _memory() -> model.Panel:
 def _cpu() -> model.Panel:
     return plot(
         "CPU",
-        "Share of one core, of the exporters that use most.",
+        "Share of one core, of the exporters with most.",
         Query(_by_exporter("process_cpu_seconds_total"), "{{instance}}"),
         unit=style.RATIO,
     )
@@ -241,8 +240,8 @@ def _cpu() -> model.Panel:
 
 def _scrape() -> model.Panel:
     return plot(
-        "Scrape",
-        "How long Prometheus' scrapes take, of the slowest exporter and of all on average.",
+        "Scrape duration",
+        "Of the slowest exporter, and the mean of all.",
         Query(worst(pod("scrape_duration_seconds")), "slowest"),
         Query(f"avg({pod('scrape_duration_seconds')})", "mean"),
         unit=style.SECONDS,

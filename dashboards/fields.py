@@ -22,7 +22,7 @@ def blank(kind: str, title: str, description: str, queries: Sequence[Query], uni
         title=title,
         description=description,
         datasource=DATASOURCE,
-        interval=RECORDED_EVERY if any(query.recorded for query in queries) else None,
+        interval=RECORDED_EVERY if any(query.recorded_seldom for query in queries) else None,
         targets=[_target(query, chr(ord("A") + index)) for index, query in enumerate(queries)],
         field_config=model.FieldConfigSource(defaults=model.FieldConfig(unit=unit, no_value=empty), overrides=[]),
     )
@@ -65,6 +65,11 @@ def _override(name: str, **properties: object) -> model.DashboardFieldConfigSour
     )
 
 
+def link_by(name: str, title: str, url: str) -> model.DashboardFieldConfigSourceOverrides:
+    """Have the cells of a column lead somewhere; `${__value.raw}` in the URL is the cell's text."""
+    return _override(name, links=[{"title": title, "url": url, "targetBlank": True}])
+
+
 def colour(name: str, tint: str) -> model.DashboardFieldConfigSourceOverrides:
     """Give the series of a name its colour."""
     return _override(name, color=model.FieldColor(mode=model.FieldColorModeId.FIXED, fixed_color=tint))
@@ -86,23 +91,23 @@ def series(name: str, tint: str) -> model.DashboardFieldConfigSourceOverrides:
     return override
 
 
-def thresholds(steps: Mapping[float, str], base: str) -> model.ThresholdsConfig:
-    """Colour values from a step on; below the first, `base`."""
+def thresholds(steps: Mapping[float, str], base: str, severities: Mapping[str, str]) -> model.ThresholdsConfig:
+    """Colour values from a step on, by the colours of severities; below the first, `base`."""
     return model.ThresholdsConfig(
         mode=model.ThresholdsMode.ABSOLUTE,
         steps=[
             model.Threshold(value=None, color=base),
-            *(model.Threshold(value=value, color=style.SEVERITIES[name]) for value, name in steps.items()),
+            *(model.Threshold(value=value, color=severities[name]) for value, name in steps.items()),
         ],
     )
 
 
-def words(texts: Mapping[str, tuple[str, str]]) -> list[model.ValueMapping]:
+def words(texts: Mapping[str, tuple[str, str]], severities: Mapping[str, str]) -> list[model.ValueMapping]:
     """Show a text and a colour in place of values."""
     if not texts:
         return []
     results = {
-        value: model.ValueMappingResult(text=text, color=style.SEVERITIES.get(severity, severity), index=index)
+        value: model.ValueMappingResult(text=text, color=severities.get(severity, severity), index=index)
         for index, (value, (text, severity)) in enumerate(texts.items())
     }
     return [model.ValueMap(options=results)]

@@ -1,6 +1,6 @@
 """What surrounds the panels: variables, annotations, links between dashboards, and the grid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import style
 from dashboards.fields import DATASOURCE
-from dashboards.queries import river, server, worst
+from dashboards.queries import PLACE, RECORDED_EVERY, alerts, river, server, worst
 
 GRID = 24
 """Columns of Grafana's grid."""
@@ -19,8 +19,13 @@ SCREEN = 21
 POINTS = 30
 """Points that are asked for each column of a panel's width: one for less than three pixels, at a third of the cost."""
 
-RECORDED_POINTS = 12
-"""The same for what a rule recorded: over days each point costs, and there is none more often than each 2 min."""
+RATE_POINTS = 240
+"""Points of every panel that draws a rate, whatever its width: Grafana makes the rate's window of the step between two
+points, and one dashboard has one window.
+"""
+
+RECORDED_POINTS = 96
+"""The same on a dashboard with panels of what the group `river-dashboards` recorded: there is no more each 2 min."""
 
 SCHEMA_VERSION = 39
 """Of Grafana 11.0; what is newer migrates it when it loads it."""
@@ -46,18 +51,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """Panels side by side, with their widths; `title` starts a section."""
+    """Panels side by side, with their widths; `title` starts a section, which `collapsed` closes."""
 
     height: int
     cells: tuple[tuple[int, model.Panel | Column], ...]
     title: str = ""
+    collapsed: bool = False
 
 
-def line(height: int, *cells: tuple[int, model.Panel | Column], title: str = "") -> Line:
+def line(height: int, *cells: tuple[int, model.Panel | Column], title: str = "", collapsed: bool = False) -> Line:
     """Put panels side by side: (width, panel) each, 24 wide in all."""
     if sum(width for width, _ in cells) != GRID:
         raise ValueError(f"a line is {GRID} wide, not {sum(width for width, _ in cells)}")
-    return Line(height, cells, title)
+    return Line(height, cells, title, collapsed)
 
 
 def column(*panels: tuple[int, model.Panel]) -> Column:
@@ -74,7 +80,7 @@ def dashboard(
         title=title,
         description=description,
         tags=["river"],
-        editable=True,
+        editable=False,
         graph_tooltip=model.DashboardCursorSync.CROSSHAIR,
         time=model.DashboardDashboardTime(from_val=f"now-{window}", to="now"),
         timepicker=model.TimePickerConfig(hidden=False, refresh_intervals=["5s", "10s", "30s", "1m", "5m", "15m"]),
@@ -84,7 +90,7 @@ def dashboard(
         fiscal_year_start_month=0,
         schema_version=SCHEMA_VERSION,
         version=1,
-        panels=_place(lines),
+        panels=_one_rate_window(_place(lines)),
         templating=model.DashboardDashboardTemplating(list_val=_variables(variables)),
         annotations=model.AnnotationContainer(list_val=_annotations()),
         links=[
@@ -122,27 +128,56 @@ class _DataLink(model.DashboardLink):
 
 
 def _place(lines: Sequence[Line]) -> list[model.Panel | model.RowPanel]:
+    """Give every panel its place; those of a collapsed section are kept in its row, and open below it."""
     placed: list[model.Panel | model.RowPanel] = []
-    y = 0
+    inside: list[model.Panel] | None = None
+    y, number, opened = 0, 0, 0
     for each in lines:
         if each.title:
+            number += 1
+            inside = [] if each.collapsed else None
             position = model.GridPos(h=1, w=GRID, x=0, y=y)
-            placed.append(model.RowPanel(title=each.title, grid_pos=position, panels=[], id_val=len(placed) + 1))
+            row = model.RowPanel(
+                title=each.title, grid_pos=position, panels=[], collapsed=each.collapsed, id_val=number
+            )
+            placed.append(row)
             y += 1
-        x = 0
-        for width, cell in each.cells:
-            stacked = cell.panels if isinstance(cell, Column) else ((each.height, cell),)
-            if sum(height for height, _ in stacked) != each.height:
-                raise ValueError(f"a column of a line of height {each.height} has another height")
-            below = y
-            for height, panel in stacked:
-                panel.grid_pos = model.GridPos(h=height, w=width, x=x, y=below)
-                panel.max_data_points = panel.max_data_points or (RECORDED_POINTS if panel.interval else POINTS) * width
-                panel.id_val = len(placed) + 1
-                placed.append(panel)
-                below += height
-            x += width
-        y += each.height
+            opened = y
+            if inside is not None:
+                row.panels = inside
+        for panel in _side_by_side(each, y if inside is None else opened):
+            number += 1
+            panel.id_val = number
+            (placed if inside is None else inside).append(panel)
+        opened += each.height
+        y += each.height if inside is None else 0
+    return placed
+
+
+def _side_by_side(each: Line, y: int) -> Iterator[model.Panel]:
+    x = 0
+    for width, cell in each.cells:
+        stacked = cell.panels if isinstance(cell, Column) else ((each.height, cell),)
+        if sum(height for height, _ in stacked) != each.height:
+            raise ValueError(f"a column of a line of height {each.height} has another height")
+        below = y
+        for height, panel in stacked:
+            panel.grid_pos = model.GridPos(h=height, w=width, x=x, y=below)
+            panel.max_data_points = panel.max_data_points or POINTS * width
+            yield panel
+            below += height
+        x += width
+
+
+def _one_rate_window(placed: list[model.Panel | model.RowPanel]) -> list[model.Panel | model.RowPanel]:
+    """Let all panels that draw a rate have the same step, and so the same `$__rate_interval`."""
+    panels = [panel for each in placed for panel in (each.panels if isinstance(each, model.RowPanel) else [each])]
+    rates = [panel for panel in panels if "$__rate_interval" in str([vars(each) for each in panel.targets or []])]
+    recorded = any(panel.interval for panel in panels)
+    for panel in panels:
+        if panel in rates or panel.interval:
+            panel.interval = RECORDED_EVERY if recorded else None
+            panel.max_data_points = RECORDED_POINTS if recorded else RATE_POINTS
     return placed
 
 
@@ -150,16 +185,25 @@ def _variables(names: Sequence[Variable]) -> list[model.VariableModel]:
     schemas = river("river_jobs").replace(',schema=~"$schema"', "")
     queues = river("river_jobs")
     asked = {
-        "namespace": ("Namespace", "label_values(river_exporter_build_info, namespace)", "Kubernetes namespace"),
+        "cluster": (
+            "Cluster",
+            "label_values(river_exporter_build_info, cluster)",
+            "Kubernetes cluster, where one Prometheus has several; hidden unless it is shown in the settings",
+        ),
+        "namespace": (
+            "Namespace",
+            'label_values(river_exporter_build_info{cluster=~"$cluster"}, namespace)',
+            "Kubernetes namespace",
+        ),
         "job": (
             "Job",
-            'label_values(river_exporter_build_info{namespace=~"$namespace"}, job)',
-            "Prometheus' scrape job of the exporters",
+            f"label_values(river_exporter_build_info{{{PLACE}}}, job)",
+            "Scrape job of the exporters in Prometheus",
         ),
         "schema": ("Schema", f"label_values({schemas}, schema)", "PostgreSQL schema that River's tables are in"),
         "queue": ("Queue", f"label_values({queues}, queue)", "River's queues"),
         "instance": (
-            "Exporter",
+            "Instance",
             f"label_values({server('river_exporter_build_info')}, instance)",
             "Exporters, one beside each River pod",
         ),
@@ -168,15 +212,15 @@ def _variables(names: Sequence[Variable]) -> list[model.VariableModel]:
         _Variable(
             type_val=model.VariableType.DATASOURCE,
             name="datasource",
-            label="Prometheus",
-            description="Where the exporters' series are",
+            label="Data source",
+            description="The Prometheus that scrapes the exporters",
             query="prometheus",
             regex="",
             refresh=model.VariableRefresh.ON_DASHBOARD_LOAD,
             hide=model.VariableHide.DONT_HIDE,
             current=model.VariableOption(selected=False, text="default", value="default"),
         ),
-        *(_asked(name, *asked[name]) for name in ("namespace", "job", *names)),
+        *(_asked(name, *asked[name]) for name in ("cluster", "namespace", "job", *names)),
     ]
 
 
@@ -189,7 +233,7 @@ class _Variable(model.VariableModel):
 
 
 def _asked(name: str, label: str, query: str, description: str) -> model.VariableModel:
-    """A variable whose values Prometheus knows; All also matches a label that isn't there."""
+    """A variable whose values Prometheus knows; All also matches a label that may be missing."""
     return _Variable(
         type_val=model.VariableType.QUERY,
         name=name,
@@ -200,10 +244,10 @@ def _asked(name: str, label: str, query: str, description: str) -> model.Variabl
         regex="",
         refresh=model.VariableRefresh.ON_TIME_RANGE_CHANGED,
         sort=model.VariableSort.NATURAL_ASC,
-        hide=model.VariableHide.DONT_HIDE,
+        hide=model.VariableHide.HIDE_VARIABLE if name == "cluster" else model.VariableHide.DONT_HIDE,
         multi=True,
         include_all=True,
-        all_value=".*",
+        all_value=".+" if name in ("job", "instance") else ".*",
         current=model.VariableOption(selected=True, text=["All"], value=["$__all"]),
     )
 
@@ -222,7 +266,6 @@ class _Annotation(model.AnnotationQuery):
 
 def _annotations() -> list[model.AnnotationQuery]:
     """What happened; of `moments` the value is the time in milliseconds, else the time is when there is a value."""
-    alerts = 'ALERTS{alertname=~"River.*",alertstate="firing",namespace=~"$namespace"}'  # they have no job
     elected = server("river_leader_elected_timestamp_seconds")
     started = server("river_postgres_start_timestamp_seconds")
     version = server("river_exporter_build_info")
@@ -232,10 +275,10 @@ def _annotations() -> list[model.AnnotationQuery]:
         _Annotation(
             "Alerts firing",
             style.CRITICAL,
-            worst(alerts, "alertname", "severity", "cause"),
-            "{{alertname}} ({{severity}}) {{cause}}",
+            worst(alerts("firing"), "alertname", "severity"),
+            "{{alertname}} ({{severity}})",
             moments=False,
-            tags="severity,cause",
+            tags="severity",
         ),
         _Annotation(
             "River leader change",

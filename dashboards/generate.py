@@ -5,6 +5,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -17,7 +18,21 @@ FOLDER = Path(__file__).parent
 def render(name: str) -> str:
     """Make the JSON of the dashboard of a module."""
     made: Dashboard = importlib.import_module(f"dashboards.{name}").dashboard()
-    return json.dumps(made, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+    document = json.loads(json.dumps(made, cls=JSONEncoder))
+    return json.dumps({**_imported(document), **document}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _imported(document: dict[str, Any]) -> dict[str, Any]:
+    """What Grafana's import from a file reads: what is required, and no input, as a variable is the data source."""
+    rows = [panel for panel in document["panels"] if panel["type"] == "row"]
+    panels = [*document["panels"], *(panel for row in rows for panel in row["panels"])]
+    kinds = sorted({panel["type"] for panel in panels} - {"row"})
+    required = [
+        {"type": "grafana", "id": "grafana", "name": "Grafana", "version": "11.0.0"},
+        {"type": "datasource", "id": "prometheus", "name": "Prometheus", "version": "1.0.0"},
+        *({"type": "panel", "id": kind, "name": kind, "version": ""} for kind in kinds),
+    ]
+    return {"__inputs": [], "__elements": {}, "__requires": required}
 
 
 def generate() -> dict[Path, str]:

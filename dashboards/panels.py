@@ -50,6 +50,8 @@ def plot(
         axis_soft_max=reach,
         axis_placement=common.AxisPlacement.AUTO,
     )
+    if logarithmic:  # which has no 0: a gap, and no plunge
+        queries = tuple(replace(query, expr=f"({query.expr}) > 0") for query in queries)
     panel = fields.blank("timeseries", title, description, queries, unit, empty)
     panel.options = timeseries.Options(
         legend=fields.legend(legend, table_legend),
@@ -79,10 +81,10 @@ def number(
     colours: Mapping[str, str] | None = None,
     decimals: float | None = None,
 ) -> model.Panel:
-    """One value of now, large; or the name of the series that there is.
+    """One value of now, large; or the name of the series that there is. Without trouble it has no fill.
 
     Args:
-        steps: severity (of `style.SEVERITIES`) from a value on, for the colour of the ground.
+        steps: severity (of `style.SEVERITIES`) from a value on, for the colour of the fill; good has none.
         words: a text and a severity by value, in place of the number.
         names: show the series' name and not its value.
         trend: a line of its past behind it.
@@ -105,9 +107,10 @@ def number(
     )
     defaults = fields.defaults_of(panel)
     defaults.decimals = decimals
-    defaults.thresholds = fields.thresholds(steps or {}, style.QUIET)
+    severities = {**style.SEVERITIES, "good": style.NO_FILL}
+    defaults.thresholds = fields.thresholds(steps or {}, style.NO_FILL if coloured else style.QUIET, severities)
     defaults.color = model.FieldColor(mode=model.FieldColorModeId.THRESHOLDS)
-    defaults.mappings = fields.words(words or {})
+    defaults.mappings = fields.words(words or {}, severities)
     fields.override_all(panel, [fields.colour(name, colour) for name, colour in (colours or {}).items()])
     return panel
 
@@ -140,7 +143,7 @@ def gauges(
     )
     defaults = fields.defaults_of(panel)
     defaults.min_val, defaults.max_val = 0, maximum
-    defaults.thresholds = fields.thresholds(steps or {}, style.GOOD)
+    defaults.thresholds = fields.thresholds(steps or {}, style.GOOD, style.SEVERITIES)
     defaults.color = model.FieldColor(mode=model.FieldColorModeId.THRESHOLDS)
     fields.override_all(panel, [fields.colour(name, colour) for name, colour in (colours or {}).items()])
     return panel
@@ -196,8 +199,8 @@ def states(
     )
     defaults = fields.defaults_of(panel)
     defaults.custom = statetimeline.FieldConfig(line_width=0, fill_opacity=85)
-    defaults.mappings = fields.words(words or {})
-    defaults.thresholds = fields.thresholds({}, style.GOOD)
+    defaults.mappings = fields.words(words or {}, style.SEVERITIES)
+    defaults.thresholds = fields.thresholds({}, style.GOOD, style.SEVERITIES)
     defaults.color = model.FieldColor(mode=model.FieldColorModeId.THRESHOLDS)
     fields.override_all(panel, [fields.colour(name, colour) for name, colour in (colours or {}).items()])
     return panel
@@ -212,14 +215,20 @@ def rows(
     unit: str,
     empty: str,
     words: Mapping[str, tuple[str, str]] | None = None,
+    link: tuple[str, str, str] | None = None,
 ) -> model.Panel:
-    """A table of now: the query's labels and its value, in the order and by the names of `columns` (label: heading)."""
+    """A table of now: the query's labels and its value, in the order and by the names of `columns` (label: heading).
+
+    Args:
+        words: as for `number`.
+        link: a heading, and the title and URL that its cells lead to.
+    """
     panel = fields.blank("table", title, description, [replace(query, form="table")], unit, empty)
     panel.options = table.Options(
         frame_index=0,
         show_header=True,
         cell_height=common.TableCellHeight.SM,
-        sort_by=[common.TableSortByFieldState(display_name=columns["Value"], desc=words is None)],
+        sort_by=[common.TableSortByFieldState(display_name=list(columns.values())[-1], desc=words is None)],
     )
     panel.options.footer = None  # Grafana 13 has it no more
     fields.defaults_of(panel).custom = common.TableFieldOptions(
@@ -227,12 +236,17 @@ def rows(
         inspect=False,
         cell_options=common.TableColorTextCellOptions() if words else common.TableAutoCellOptions(),
     )
-    fields.defaults_of(panel).mappings = fields.words(words or {})
+    fields.defaults_of(panel).mappings = fields.words(words or {}, style.SEVERITIES)
+    fields.override_all(panel, [fields.link_by(*link)] if link else [])
     panel.transformations = [
         model.DataTransformerConfig(
             id_val="organize",
             options={
-                "excludeByName": {"Time": True, "namespace": "namespace" not in columns},
+                "excludeByName": {
+                    "Time": True,
+                    "namespace": "namespace" not in columns,
+                    "Value": "Value" not in columns,
+                },
                 "indexByName": {name: index for index, name in enumerate(columns)},
                 "renameByName": dict(columns),
             },

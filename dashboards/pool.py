@@ -1,4 +1,6 @@
-"""Connections: River's pool, PgBouncer and the exporter's own acquires side by side, and the network below them."""
+"""Connections: River's pool, PgBouncer and the exporter's own acquires compared, and the network below them."""
+
+from collections.abc import Iterator
 
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -22,10 +24,10 @@ def dashboard() -> model.Dashboard:
     return frame(
         "pool",
         "River pool and connections",
-        "Whether the completer gets a connection, and what the way to the database costs.",
+        "Whether the completer gets a connection, and what the network to the database costs.",
         [
             line(4, *((4, panel) for panel in _answers())),
-            line(8, *((8, _connections(source)) for source in SIDES), (8, _acquires()), title="Three sources"),
+            line(8, *((8, _connections(source)) for source in SIDES), (8, _acquires()), title="Pools by source"),
             line(8, (8, _wait()), (8, _waits()), (8, _workers())),
             line(7, (6, _heat()), (6, _fullest()), (6, _waiting()), (6, _canceled()), title="Waiting for a connection"),
             line(
@@ -40,19 +42,18 @@ def dashboard() -> model.Dashboard:
 def _answers() -> list[model.Panel]:
     free = gauges(
         "Free connections",
-        "The share of each pool that is free, in the pod that has the least. Completions stop at 0, and nothing is "
-        "slow "
-        "before.",
+        "Share of each pool's connections that is free, in the pod with the lowest share. At 0 completions stop; until "
+        "then nothing is slow.",
         Query(f"min by (source) ({pod('river_pool_free_ratio')})", "{{source}}", "instant"),
         style.RATIO,
         steps={0: "critical", 0.1: "warning", 0.3: "good"},
         maximum=1,
-        empty="no source tells of a pool",
+        empty="no source reports a pool",
     )
     workers = number(
         "Connections per worker",
-        "The connections River may open over the workers it may run. Below 1, workers alone can take every connection; "
-        "River advises to stay above 1.",
+        "Connections that River may open over workers that it may run. Below 1, workers alone can take all of them; "
+        "River's documentation advises more than 1.",
         Query(
             ratio(worst(pod("river_pool_max_connections", RIVERS)), worst(river("river_workers_max"))),
             "connections per worker",
@@ -64,7 +65,7 @@ def _answers() -> list[model.Panel]:
     )
     longest = number(
         "Longest wait now",
-        "The longest wait for a connection that a pool tells of.",
+        "The longest current wait for a connection that a pool reports.",
         Query(worst(pod("river_pool_longest_wait_seconds")), "longest wait"),
         unit=style.SECONDS,
         empty="none waits",
@@ -72,16 +73,16 @@ def _answers() -> list[model.Panel]:
     )
     waiting = number(
         "Clients waiting",
-        "Clients that wait for a connection of PgBouncer's or of a pool's.",
+        "Clients that wait for a connection of PgBouncer or of a pool.",
         Query(worst(pod("river_pool_clients_waiting")), "waiting"),
         unit=style.COUNT,
-        empty="no source tells",
+        empty="no source reports it",
         steps={0: "good", 1: "warning", 5: "critical"},
         decimals=0,
     )
     used = number(
-        "Connections of the server",
-        "Sessions of every kind over max_connections.",
+        "Server connections used",
+        "Connections of all clients over max_connections.",
         Query(
             ratio(worst(server("river_postgres_connections")), worst(server("river_postgres_max_connections"))), "used"
         ),
@@ -91,11 +92,11 @@ def _answers() -> list[model.Panel]:
         decimals=0,
     )
     spent = number(
-        "Pool's part of the budget",
-        "The seconds that the worst attempt of the last 60 s waited for a connection.",
+        "Wait for a connection",
+        "Seconds that the slowest attempt of the last 60 s waited for a connection.",
         Query(worst(river("river_completer_budget_seconds", 'cause="pool"')), "pool"),
         unit=style.SECONDS,
-        empty="no attempt was seen",
+        empty="no attempt was observed",
         trend=True,
     )
     return [spent, free, workers, longest, waiting, used]
@@ -106,7 +107,7 @@ def _connections(source: str) -> model.Panel:
     state = worst(pod("river_pool_connections", source, 'state!="total"'), "state")
     return plot(
         title,
-        "Connections by what they do, in the pod that has most of them; the line is the pool's size.",
+        "Connections by state, in the pod with most of them; the line is the pool's size.",
         Query(state, "{{state}}"),
         Query(worst(pod("river_pool_max_connections", source)), "max"),
         unit=style.COUNT,
@@ -119,9 +120,9 @@ def _connections(source: str) -> model.Panel:
 def _acquires() -> model.Panel:
     took, acquires = pod("river_pool_acquire_seconds_sum"), pod("river_pool_acquire_seconds_count")
     return plot(
-        "To get a connection",
-        "The mean, in the slowest pod, by what each source tells: pgxpool of acquires that found none idle, and the "
-        "exporter of its own through River's address (on a logarithmic scale).",
+        "Mean acquire time",
+        "In the slowest pod, by source: pgxpool reports acquires that found no idle connection, the exporter its own "
+        "through River's connection endpoint (logarithmic scale).",
         Query(worst(ratio(rate(took), rate(acquires)), "source"), "{{source}}"),
         Query(timeout(), "timeout"),
         unit=style.SECONDS,
@@ -133,32 +134,32 @@ def _acquires() -> model.Panel:
 def _wait() -> model.Panel:
     return plot(
         "Longest wait for a connection",
-        "Of waits that go on, in the pod where it is longest; for PgBouncer the oldest client that waits.",
+        "Of current waits, in the pod where it is longest; for PgBouncer the oldest waiting client.",
         Query(worst(pod("river_pool_longest_wait_seconds"), "source"), "{{source}}"),
         Query(worst(pod("river_pgbouncer_maxwait_seconds")), "pgbouncer now"),
         Query(timeout(), "timeout"),
         unit=style.SECONDS,
         colours={**style.SOURCES, "pgbouncer now": style.SERIES[9]},
-        empty="no source tells",
+        empty="no source reports it",
     )
 
 
 def _waits() -> model.Panel:
     return plot(
         "Acquires that had to wait",
-        "Per second, in the pod that has most. A few are normal; all of them are not.",
+        "Per second, in the pod with most. A few are normal; all of them are not.",
         Query(worst(rate(pod("river_pool_acquire_waits_total")), "source"), "{{source}}"),
         unit=style.PER_SECOND,
         colours=style.SOURCES,
-        empty="no source tells",
+        empty="no source reports it",
     )
 
 
 def _workers() -> model.Panel:
     return plot(
-        "Workers against connections",
-        "Jobs marked running at once (highest of the window), the workers and the connections there may be. "
-        "Workers that reach the line can take every connection from the completer (on a logarithmic scale).",
+        "Workers and connections",
+        "Jobs in state running at once (highest of the last 60 s), and the limits of workers and connections. As many "
+        "workers as connections can take every connection from the completer (logarithmic scale).",
         Query(worst(river("river_workers_running")), "running"),
         Query(worst(river("river_workers_max")), "workers"),
         Query(worst(pod("river_pool_max_connections", RIVERS)), "max"),
@@ -171,9 +172,9 @@ def _workers() -> model.Panel:
 def _heat() -> model.Panel:
     bucket = pod("river_exporter_acquire_seconds_bucket")
     return heat(
-        "The exporter's own acquires",
-        "How long the exporter takes to get a connection through River's address, over all pods chosen. Through "
-        "PgBouncer this tells of River's pool only where database and user are River's.",
+        "Acquires of the exporter",
+        "Time the exporter takes to acquire a connection through River's connection endpoint, over all selected pods. "
+        "Through PgBouncer it shares River's pool only where database and user are River's.",
         Query(f"sum by (le) ({rate(bucket)})", form="heatmap"),
         unit=style.SECONDS,
     )
@@ -182,8 +183,8 @@ def _heat() -> model.Panel:
 def _fullest() -> model.Panel:
     free = pod("river_pool_free_ratio", RIVERS)
     return plot(
-        "Free connections in the fullest pods",
-        "The ten pods whose pool came closest to empty in this window.",
+        "Free connections by pod",
+        "The ten pods whose pool had the lowest free share in this window.",
         Query(lowest(f"min by (instance) ({free})", free, "instance"), "{{instance}}"),
         unit=style.RATIO,
         maximum=1,
@@ -193,37 +194,41 @@ def _fullest() -> model.Panel:
 
 def _waiting() -> model.Panel:
     return plot(
-        "Time spent waiting",
-        "Seconds per second that River's services wait for a connection, in the pod that has most.",
+        "Time waiting for a connection",
+        "Seconds per second that River's services wait for a connection, in the pod with most.",
         Query(worst(rate(pod("river_pool_wait_seconds_total")), "source"), "{{source}}"),
         unit=style.SECONDS,
         colours=style.SOURCES,
-        empty="no source tells",
+        empty="no source reports it",
     )
 
 
 def _canceled() -> model.Panel:
     return plot(
-        "Acquires given up",
-        "Per second: the context ended before a connection came. Every service of River's counts, the completer too.",
+        "Canceled acquires",
+        "Per second: the context ended before a connection was available. All of River's services count, the completer "
+        "included.",
         Query(worst(rate(pod("river_pool_acquires_canceled_total")), "source"), "{{source}}"),
         unit=style.PER_SECOND,
         colours=style.SOURCES,
         bars=True,
-        empty="no source tells",
+        empty="no source reports it",
     )
+
+
+def _percentiles(bucket: str) -> Iterator[Query]:
+    return (Query(quantile(share, bucket), name) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)))
 
 
 def _roundtrip() -> model.Panel:
     bucket = pod("river_probe_roundtrip_seconds_bucket")
     return plot(
         "Round trip",
-        "On a standing connection through River's address. A completion takes one to three (on a logarithmic scale).",
-        Query(quantile(0.5, bucket), "half within"),
-        Query(quantile(0.95, bucket), "95 of 100 within"),
+        "On an open connection to River's connection endpoint. A completion takes one to three (logarithmic scale).",
+        *_percentiles(bucket),
         Query(f"{threshold('warning')} * {timeout()}", "warning"),
         unit=style.SECONDS,
-        colours={"half within": style.SERIES[0], "95 of 100 within": style.SERIES[3]},
+        colours=style.PERCENTILES,
         logarithmic=True,
     )
 
@@ -231,21 +236,20 @@ def _roundtrip() -> model.Panel:
 def _connect() -> model.Panel:
     bucket = pod("river_probe_connect_seconds_bucket")
     return plot(
-        "A new connection",
-        "TCP, TLS, login and a first query through River's address (on a logarithmic scale).",
-        Query(quantile(0.5, bucket), "half within"),
-        Query(quantile(0.95, bucket), "95 of 100 within"),
+        "New connection",
+        "TCP, TLS, login and a first query through River's connection endpoint (logarithmic scale).",
+        *_percentiles(bucket),
         Query(f"{threshold('warning')} * {timeout()}", "warning"),
         unit=style.SECONDS,
-        colours={"half within": style.SERIES[0], "95 of 100 within": style.SERIES[3]},
+        colours=style.PERCENTILES,
         logarithmic=True,
     )
 
 
 def _phases() -> model.Panel:
     return plot(
-        "Where a new connection's time goes",
-        "The slowest of the window in the slowest pod. A proxy may accept TCP at once and delay what follows.",
+        "New connection by phase",
+        "The slowest of the last 60 s in the slowest pod. A proxy may accept TCP at once and delay what follows.",
         Query(worst(pod("river_probe_phase_seconds"), "phase"), "{{phase}}"),
         unit=style.SECONDS,
         stack=True,
@@ -256,8 +260,8 @@ def _phases() -> model.Panel:
 def _failures() -> model.Panel:
     failed = f"increase({pod('river_probe_failures_total')}[$__rate_interval])"
     return plot(
-        "Probes without an answer",
-        "By reason, in the pod that has most.",
+        "Failed probes",
+        "By reason, in the pod with most.",
         Query(worst(failed, "reason"), "{{reason}}"),
         unit=style.COUNT,
         reach=1,

@@ -7,8 +7,11 @@ always taken as `max by (namespace, schema, …)` before anything is summed over
 from dataclasses import dataclass
 from typing import Literal
 
-TARGET = 'namespace=~"$namespace",job=~"$job"'
-"""Labels that the scrape gives. `namespace` is empty outside Kubernetes, which the variable's `.*` matches."""
+PLACE = 'cluster=~"$cluster",namespace=~"$namespace"'
+"""Where a River is. Both labels are empty where the scrape gives none, which the variables' `.*` matches."""
+
+TARGET = f'{PLACE},job=~"$job"'
+"""Labels that the scrape gives."""
 
 OWN = ("namespace", "schema")
 """What makes a database-wide series one and the same, whoever exports it."""
@@ -34,9 +37,9 @@ class Query:
     form: Literal["range", "instant", "table", "heatmap"] = "range"
 
     @property
-    def recorded(self) -> bool:
-        """Whether it asks for what a recording rule made; only such names have colons."""
-        return ":river_" in self.expr
+    def recorded_seldom(self) -> bool:
+        """Whether it asks for what a rule of the group `river-dashboards` made; only these keep the label `job`."""
+        return "namespace_job" in self.expr
 
 
 def _selector(metric: str, *matchers: str) -> str:
@@ -56,6 +59,11 @@ def river(metric: str, *matchers: str) -> str:
 def pod(metric: str, *matchers: str) -> str:
     """Select series that each exporter has of its own: its pod's pool and network, itself."""
     return _selector(metric, TARGET, 'instance=~"$instance"', *matchers)
+
+
+def incident(metric: str, *matchers: str) -> str:
+    """Select what the rules of the alerts recorded about River, which has no job."""
+    return _selector(metric, PLACE, 'schema=~"$schema"', *matchers)
 
 
 def queue(metric: str, *matchers: str) -> str:
@@ -174,13 +182,17 @@ def threshold(severity: str) -> str:
     return worst(server("river_completer_threshold_ratio", f'severity="{severity}"'))
 
 
-def used() -> str:
-    """The share of the timeout that the worst schema's worst attempt has used, all causes together.
+def alerts(state: str) -> str:
+    """Select our alerts in that state; they have no job."""
+    return f'ALERTS{{alertname=~"River.*",alertstate="{state}",{PLACE}}}'
 
-    Each exporter knows only some causes, so they are put together here.
+
+def used() -> str:
+    """The share of the timeout that the slowest attempt took, in the schema where it is highest.
+
+    Each exporter knows only some causes: the alerts' recording rule adds them up, here and for the alerts.
     """
-    causes = worst(river("river_completer_budget_seconds"), *OWN, "cause")
-    return f"max(sum by ({', '.join(OWN)}) ({causes})) / {timeout()}"
+    return worst(incident("namespace_schema:river_completer_budget_used:ratio"))
 
 
 def lines(*, seconds: bool) -> tuple[Query, ...]:

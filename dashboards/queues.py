@@ -1,4 +1,4 @@
-"""River's queues: what waits, what gets done, and whether River's leader keeps house."""
+"""River's queues: depth, age and throughput, and the maintenance services of River's leader."""
 
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -32,7 +32,7 @@ def dashboard() -> model.Dashboard:
     return frame(
         "queues",
         "River queues",
-        "Depth, age and throughput of queues, and River's own housekeeping.",
+        "Depth, age and throughput of queues, and River's maintenance services.",
         [
             line(4, *((4, panel) for panel in _answers())),
             line(8, (8, _depth()), (8, _age()), (8, _throughput())),
@@ -55,7 +55,7 @@ def _answers() -> list[model.Panel]:
     return [
         number(
             "Jobs available",
-            "Jobs that could be worked at once.",
+            "Jobs that a worker could start now.",
             Query(total(queue("river_jobs", 'state="available"'), over=("queue", "state")), "available"),
             unit=style.COUNT,
             empty=style.NO_DATA,
@@ -64,7 +64,7 @@ def _answers() -> list[model.Panel]:
         ),
         number(
             "Oldest available job",
-            "How long the job at the head of the slowest queue has waited.",
+            "Time that the oldest available job has waited, in the slowest queue.",
             Query(worst(queue("river_queue_oldest_available_seconds")), "oldest"),
             unit=style.SECONDS,
             empty="none waits",
@@ -72,13 +72,13 @@ def _answers() -> list[model.Panel]:
         ),
         number(
             "Completed",
-            "Jobs that were seen completed, per second.",
+            "Jobs that were observed to be completed, per second.",
             Query(total(rate(queue("river_queue_completed_total")), over=("queue",)), "completed"),
             unit=style.JOBS_PER_SECOND,
             empty=style.NO_DATA,
         ),
         number(
-            "Failed for good in this window",
+            "Discarded in this window",
             "Jobs that were discarded after their last attempt.",
             Query(
                 f"round({total(increase(DISCARDED), over=('state',))})",
@@ -92,7 +92,7 @@ def _answers() -> list[model.Panel]:
         ),
         number(
             "Queues paused",
-            "Somebody paused them and has to resume them.",
+            "A paused queue starts no job until it is resumed.",
             Query(f"count({worst(queue('river_queue_paused_seconds'), 'schema', 'queue')} > 0) or vector(0)", "paused"),
             unit=style.COUNT,
             empty="none",
@@ -101,8 +101,8 @@ def _answers() -> list[model.Panel]:
         ),
         number(
             "Leader",
-            "Whether River has a leader in every schema chosen. Without one nobody schedules, retries, rescues "
-            "or cleans.",
+            "Whether River has a leader in every selected schema. Without one no job is scheduled, retried, rescued or "
+            "deleted.",
             Query(f"min({worst(river('river_leader_present'), 'schema')})", "leader"),
             unit=style.COUNT,
             empty=style.NO_DATA,
@@ -113,8 +113,8 @@ def _answers() -> list[model.Panel]:
 
 def _depth() -> model.Panel:
     return plot(
-        "Jobs available, by queue",
-        "The ten deepest queues of this window; the others together.",
+        "Jobs available by queue",
+        "The ten deepest queues of this window, and the sum of the others.",
         Query(top_gauge(queue(JOBS, 'state="available"'), "queue", over=("state",)), "{{drawn}}"),
         unit=style.COUNT,
         stack=True,
@@ -125,8 +125,8 @@ def _depth() -> model.Panel:
 def _age() -> model.Panel:
     oldest = queue(OLDEST)
     return plot(
-        "Oldest available job, by queue",
-        "How long the job at the head has waited, in the ten slowest queues of this window.",
+        "Oldest available job by queue",
+        "Time that the oldest available job has waited, in the ten slowest queues of this window.",
         Query(highest(worst(oldest, "queue"), oldest, "queue"), "{{queue}}"),
         unit=style.SECONDS,
         empty=f"no job waited, or {style.NO_RULES}",
@@ -135,8 +135,8 @@ def _age() -> model.Panel:
 
 def _throughput() -> model.Panel:
     return plot(
-        "Completed, by queue",
-        "The ten busiest queues of this window; the others together.",
+        "Completed by queue",
+        "The ten busiest queues of this window, and the sum of the others.",
         Query(top_mean(queue(COMPLETED), "queue"), "{{drawn}}"),
         unit=style.JOBS_PER_SECOND,
         stack=True,
@@ -147,8 +147,7 @@ def _throughput() -> model.Panel:
 def _states() -> model.Panel:
     panel = plot(
         "Jobs by state",
-        "States that a job can leave; finished jobs are not counted here, which would cost as much as there are (on a "
-        "logarithmic scale).",
+        "Jobs that are not finished (logarithmic scale). Finished jobs are not counted: the cost would grow with them.",
         Query(all_queues(queue(JOBS), "state"), "{{state}}"),
         unit=style.COUNT,
         empty=style.NOT_RECORDED,
@@ -161,8 +160,8 @@ def _states() -> model.Panel:
 
 def _finished() -> model.Panel:
     return plot(
-        "Finished",
-        "Jobs that ended, by how.",
+        "Finished jobs",
+        "By final state.",
         Query(total(rate(river("river_jobs_finished_total")), "state"), "{{state}}"),
         unit=style.JOBS_PER_SECOND,
         colours=style.JOB_STATES,
@@ -172,8 +171,8 @@ def _finished() -> model.Panel:
 def _workers() -> model.Panel:
     return plot(
         "Workers",
-        "Jobs marked running at once (highest of the window; those that wait for the completer are among them) and the "
-        "workers there may be (on a logarithmic scale).",
+        "Jobs in state running at once (highest of the last 60 s; finished jobs that wait for the completer included), "
+        "and the limit of workers (logarithmic scale).",
         Query(total(river("river_workers_running")), "running"),
         Query(total(river("river_workers_max")), "max"),
         unit=style.COUNT,
@@ -195,7 +194,7 @@ def _elections() -> model.Panel:
     changes = total(f"increase({river('river_leader_changes_total')}[$__rate_interval])", "schema")
     return plot(
         "Elections",
-        "New leaders. One at each deploy is normal; many are a leader that can't renew its lease.",
+        "New leaders. One at each deployment is normal; many mean a leader that cannot renew its lease.",
         Query(changes, "{{schema}}"),
         unit=style.COUNT,
         reach=1,
@@ -206,8 +205,8 @@ def _elections() -> model.Panel:
 
 def _late() -> model.Panel:
     return plot(
-        "Maintenance late by",
-        "How long each of the leader's services is overdue; 0 while it is on time.",
+        "Maintenance delay",
+        "Time by which each of the leader's services is overdue; 0 while it is on time.",
         Query(worst(river("river_maintenance_late_seconds"), "service"), "{{service}}"),
         unit=style.SECONDS,
         reach=10,
@@ -218,7 +217,7 @@ def _paused() -> model.Panel:
     paused = f"{worst(queue('river_queue_paused_seconds'), 'schema', 'queue')} > 0"
     return gauges(
         "Paused queues",
-        "For how long; the twenty that are paused longest.",
+        "Time since they were paused, the twenty longest.",
         Query(f"topk({style.SERIES_LIMIT}, {paused})", "{{schema}} {{queue}}", "instant"),
         style.SECONDS,
         steps={0: "good", 3600: "warning"},
@@ -228,8 +227,9 @@ def _paused() -> model.Panel:
 
 def _stuck() -> model.Panel:
     return plot(
-        "Stuck jobs",
-        "Running, with nobody working on them or for longer than their kind ever takes; the rescuer takes them later.",
+        "Orphaned running jobs",
+        "Jobs in state running whose client is gone, or that run far longer than their kind does. The rescuer takes "
+        "them later.",
         Query(total(river("river_jobs_stuck"), "reason"), "{{reason}}"),
         unit=style.COUNT,
         empty="none",
@@ -240,11 +240,11 @@ def _stuck() -> model.Panel:
 
 def _clients() -> model.Panel:
     return plot(
-        "Clients and folded queues",
+        "Clients and aggregated queues",
         "River clients that are alive, where River records them, else those with a running job; and queues beyond the "
-        "exporter's cap, which are counted as other.",
+        "exporter's limit, which are aggregated into other.",
         Query(total(river("river_clients")), "clients"),
-        Query(total(river("river_queues_folded")), "queues folded into other"),
+        Query(total(river("river_queues_folded")), "queues aggregated into other"),
         unit=style.COUNT,
     )
 
@@ -252,7 +252,7 @@ def _clients() -> model.Panel:
 def _migration() -> model.Panel:
     return gauges(
         "Migration",
-        "The version of River's schema.",
+        "Version of River's schema.",
         Query(worst(river("river_migration_version"), "schema"), "{{schema}}", "instant"),
         style.COUNT,
     )

@@ -11,8 +11,8 @@ def wal() -> model.Panel:
     """Make the panel *WAL and temporary files*."""
     return plot(
         "WAL and temporary files",
-        "Bytes written to the log by every database of the server, and to temporary files by this one: a sort or a "
-        "hash that did not fit in work_mem.",
+        "WAL bytes of every database of the server, and bytes in temporary files of this one: sorts or hashes that did "
+        "not fit in work_mem.",
         Query(worst(rate(server("river_postgres_wal_bytes_total"))), "WAL"),
         Query(worst(rate(server("river_postgres_temp_bytes_total"))), "temporary files"),
         unit=style.BYTES_PER_SECOND,
@@ -24,8 +24,7 @@ def wal_time() -> model.Panel:
     """Make the panel *Time in WAL and checkpoints*."""
     return plot(
         "Time in WAL and checkpoints",
-        "Seconds per second; that of WAL needs track_wal_io_timing. A checkpoint's writes are spread out, its syncs "
-        "hold up commits.",
+        "Seconds per second; WAL needs track_wal_io_timing. A checkpoint spreads its writes; its syncs delay commits.",
         Query(worst(rate(server("river_postgres_wal_write_seconds_total")), "phase"), "WAL {{phase}}"),
         Query(worst(rate(server("river_postgres_checkpoint_seconds_total")), "phase"), "checkpoint {{phase}}"),
         unit=style.SECONDS,
@@ -38,8 +37,8 @@ def checkpoints() -> model.Panel:
     full = f"increase({server('river_postgres_wal_buffers_full_total')}[$__rate_interval])"
     return plot(
         "Checkpoints",
-        "By what began them, in each step: requested ones come when max_wal_size is too small. And how often WAL had "
-        "to be written early because wal_buffers were full.",
+        "By type: requested ones mean that max_wal_size is too small. WAL buffers full: writes of WAL because "
+        "wal_buffers had no space.",
         Query(worst(begun, "type"), "{{type}}"),
         Query(worst(full), "WAL buffers full"),
         unit=style.COUNT,
@@ -53,7 +52,7 @@ def io() -> model.Panel:
     """Make the panel *I/O operations*."""
     return plot(
         "I/O operations",
-        "By every backend of the server (PostgreSQL 16 and later).",
+        "Of every backend of the server (PostgreSQL 16 and later).",
         Query(worst(rate(server("river_postgres_io_operations_total")), "operation"), "{{operation}}"),
         unit=style.PER_SECOND,
         empty="needs PostgreSQL 16",
@@ -64,7 +63,7 @@ def io_time() -> model.Panel:
     """Make the panel *Time per I/O operation*."""
     return plot(
         "Time per I/O operation",
-        "Needs track_io_timing (PostgreSQL 16 and later). An fsync of 100 ms is a commit of 100 ms.",
+        "Needs track_io_timing (PostgreSQL 16 and later). An fsync of 100 ms makes a commit of 100 ms.",
         Query(
             worst(
                 ratio(
@@ -83,7 +82,7 @@ def standbys() -> model.Panel:
     """Make the panel *Synchronous standbys*."""
     return plot(
         "Synchronous standbys",
-        "Fewer connected than required: every commit waits.",
+        "With fewer connected than required, every commit waits.",
         Query(worst(server("river_postgres_synchronous_standbys"), "state"), "{{state}}"),
         unit=style.COUNT,
         colours={"required": style.CRITICAL, "connected": style.GOOD},
@@ -95,7 +94,7 @@ def standby_lag() -> model.Panel:
     """Make the panel *Lag of standbys*."""
     return plot(
         "Lag of standbys",
-        "The slowest standby; flush is what a commit waits for under synchronous_commit = on.",
+        "Of the slowest standby. With synchronous_commit = on a commit waits for flush.",
         Query(worst(server("river_standby_lag_seconds"), "phase"), "{{phase}}"),
         unit=style.SECONDS,
         empty="no standby",
@@ -106,7 +105,7 @@ def connections() -> model.Panel:
     """Make the panel *Connections*."""
     return plot(
         "Connections",
-        "Of all clients, against max_connections.",
+        "Of all clients, and max_connections.",
         Query(worst(server("river_postgres_connections")), "connections"),
         Query(worst(server("river_postgres_max_connections")), "max"),
         unit=style.COUNT,
@@ -120,7 +119,7 @@ def trouble() -> model.Panel:
     deadlocks = f"increase({server('river_postgres_deadlocks_total')}[$__rate_interval])"
     return plot(
         "Temporary files and deadlocks",
-        "How many in each step, in the whole database.",
+        "Of the whole database.",
         Query(worst(files), "temporary files"),
         Query(worst(deadlocks), "deadlocks"),
         unit=style.COUNT,

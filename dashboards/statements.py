@@ -27,7 +27,7 @@ def calls() -> model.Panel:
     calls = total(mean(CALLS), "operation")
     return plot(
         "Calls",
-        "River's statements by operation, by the names that River's source gives them.",
+        "River's statements by operation, with the names they have in River's source.",
         Query(best(calls, weight(CALLS, "operation"), "operation", OPERATIONS), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.PER_SECOND,
@@ -39,8 +39,8 @@ def time_per_call() -> model.Panel:
     """Make the panel *Time per call*."""
     return plot(
         "Time per call",
-        "Mean time of calls that ended, of the operations that take most time, in the schema where it is longest (on a "
-        "logarithmic scale).",
+        "Mean execution time of the operations that take most time, in the schema where it is longest (logarithmic "
+        "scale).",
         Query(_by_operation(worst(mean(PER_CALL), "operation")), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.SECONDS,
@@ -52,8 +52,8 @@ def time_per_call() -> model.Panel:
 def busy() -> model.Panel:
     """Make the panel *Time in statements*."""
     return plot(
-        "Time in statements",
-        "Seconds of execution per second, of the operations that take most: 1 is one connection busy all the time.",
+        "Execution time",
+        "Seconds of execution per second, of the operations that take most: 1 is one connection that is always busy.",
         Query(_by_operation(total(mean(TIME), "operation")), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.SECONDS,
@@ -70,8 +70,8 @@ def blocks_per_job() -> model.Panel:
     done = total(rate(river("river_statement_rows_total", COMPLETING)), over=("operation",))
     return plot(
         "Blocks per completed job",
-        "Blocks the completing statement looks at for each row. Steady with a good plan; a jump is a bad plan, and a "
-        "slow rise is bloat.",
+        "Blocks that the completing statement reads for each row. Steady with a good plan; a jump means a bad plan, a "
+        "slow rise means bloat.",
         Query(f"{blocks} / scalar({done} > 0)", "{{source}}"),
         unit=style.COUNT,
         colours={"hit": style.SERIES[0], "read": style.SERIES[1]},
@@ -84,7 +84,7 @@ def rows_per_call() -> model.Panel:
     """Make the panel *Rows per call*."""
     return plot(
         "Rows per call",
-        "For the completer: jobs per batch, in the schema where they are most. 5,000 is the most it sends.",
+        "For the completer: jobs per batch, in the schema with most. Its limit is 5,000.",
         Query(_by_operation(worst(mean(ROWS_PER_CALL), "operation")), "{{operation}}"),
         colours=style.OPERATIONS,
         unit=style.COUNT,
@@ -98,7 +98,7 @@ def reads() -> model.Panel:
     reads = total(mean(read), "operation")
     return plot(
         "Blocks read",
-        "Blocks that were not in shared buffers, by the operations that read most. None, once the buffers are warm.",
+        "Blocks that were not in shared buffers, by the operations that read most. None once the buffers are warm.",
         Query(best(reads, weight(read, "operation"), "operation", OPERATIONS), "{{operation}}"),
         unit=style.PER_SECOND,
         colours=style.OPERATIONS,
@@ -107,26 +107,24 @@ def reads() -> model.Panel:
 
 
 def folded() -> model.Panel:
-    """Make the panel *Statements that are not told apart*."""
+    """Make the panel *Evicted and aggregated statements*."""
     evicted = worst(rate(server("river_statements_deallocated_total")))
     folded = worst(rate(server("river_statements_folded_total")), "operation")
     return plot(
-        "Statements that are not told apart",
-        "Entries that pg_stat_statements evicted (raise pg_stat_statements.max), and statements counted as other.",
+        "Evicted and aggregated statements",
+        "Entries that pg_stat_statements evicted (raise pg_stat_statements.max), and statements aggregated into other.",
         Query(evicted, "evicted"),
-        Query(folded, "folded into {{operation}}"),
+        Query(folded, "aggregated into {{operation}}"),
         unit=style.PER_SECOND,
     )
 
 
 def waits() -> model.Panel:
-    """Make the panel *What River's sessions do*."""
+    """Make the panel *Time of River's sessions by wait type*."""
     seconds = river("namespace_job_schema_wait_event_type:river_session_seconds:rate2m")
     return plot(
-        "What River's sessions do",
-        "Seconds per second that its sessions spend waiting, by the type of wait; CPU is no wait. Idle sessions are "
-        "left "
-        "out.",
+        "Time of River's sessions by wait type",
+        "Seconds per second of its sessions by wait event type; CPU is no wait. Idle sessions are left out.",
         Query(
             f"label_replace({total(mean(seconds), 'wait_event_type')}, "
             '"wait_event_type", "CPU", "wait_event_type", "")',
@@ -151,7 +149,7 @@ def sessions() -> model.Panel:
     """Make the panel *River's sessions*."""
     return plot(
         "River's sessions",
-        "By state, as last sampled. Many idle in a transaction are connections that nobody else can use.",
+        "By state, as last sampled. A session that is idle in transaction keeps its connection and its locks.",
         Query(total(river("river_sessions"), "state"), "{{state}}"),
         unit=style.COUNT,
         stack=True,
@@ -166,27 +164,27 @@ def sessions() -> model.Panel:
 
 
 def lock_waits() -> model.Panel:
-    """Make the panel *Longest wait for a lock*."""
+    """Make the panel *Longest lock wait by blocker*."""
     return plot(
-        "Longest wait for a lock",
-        "By what stands at the root of the chain of waits.",
+        "Longest lock wait by blocker",
+        "By the kind of the root blocker.",
         Query(worst(river("river_lock_wait_seconds"), "blocker"), "{{blocker}}"),
         unit=style.SECONDS,
         colours=style.BLOCKERS,
         bars=True,
-        empty="nothing of River's waits for a lock",
+        empty="no statement of River's waits for a lock",
     )
 
 
 def waiters() -> model.Panel:
-    """Make the panel *Waits for a lock, by operation*."""
+    """Make the panel *Longest lock wait by operation*."""
     wait = river("river_lock_wait_seconds")
     return plot(
-        "Waits for a lock, by operation",
-        "The longest of each operation that waits.",
+        "Longest lock wait by operation",
+        "The longest current wait of each operation.",
         Query(highest(worst(wait, "operation"), wait, "operation", OPERATIONS), "{{operation}}"),
         unit=style.SECONDS,
         colours=style.OPERATIONS,
         bars=True,
-        empty="nothing of River's waits for a lock",
+        empty="no statement of River's waits for a lock",
     )

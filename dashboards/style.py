@@ -38,10 +38,13 @@ CAUSES: Mapping[str, str] = {
 GOOD, WARNING, CRITICAL, TIMEOUT = "#4C9BE8", "#E8B200", "#C4162A", "#8C6BB1"
 """States and lines. Good is blue and not green, which some can't tell from red."""
 
+NO_FILL = "transparent"
+"""What a number is drawn on while nothing is wrong."""
+
 SEVERITIES: Mapping[str, str] = {"good": GOOD, "warning": WARNING, "critical": CRITICAL}
 
 QUIET = "#8A8F98"
-"""What is there for comparison: the rest, the past, an empty state."""
+"""For comparison: the rest, the past, an empty state."""
 
 LINES: Mapping[str, str] = {"warning": WARNING, "critical": CRITICAL, "timeout": TIMEOUT}
 """Threshold lines by legend name: drawn dashed, never stacked or filled."""
@@ -60,6 +63,8 @@ SERIES = (
 )
 """Colours of series that have none of their own, in this order, for panels that name their series."""
 
+PERCENTILES: Mapping[str, str] = {"p50": SERIES[0], "p95": SERIES[1], "p99": SERIES[4]}
+
 BLOCKERS: Mapping[str, str] = {
     "idle_in_transaction": "#D1495B",
     "active": "#E0A030",
@@ -69,7 +74,7 @@ BLOCKERS: Mapping[str, str] = {
     "prepared_transaction": "#C58AB8",
     "other": QUIET,
 }
-"""What stands at the root of a chain of waits."""
+"""Kinds of root blockers."""
 
 JOB_STATES: Mapping[str, str] = {
     "available": "#E0A030",

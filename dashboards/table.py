@@ -14,7 +14,7 @@ def table_rows() -> model.Panel:
     """Make the panel *Rows*."""
     return plot(
         "Rows",
-        "Rows of river_job by the statistics; dead ones wait for vacuum.",
+        "Rows of river_job by PostgreSQL's statistics; dead rows wait for vacuum.",
         Query(total(river("river_table_rows"), "kind"), "{{kind}}"),
         unit=style.COUNT,
         colours={"live": style.SERIES[0], "dead": style.SERIES[4]},
@@ -37,7 +37,7 @@ def per_row() -> model.Panel:
     """Make the panel *Size per live row*."""
     return plot(
         "Size per live row",
-        "Steady in a healthy table; a rise over days is bloat.",
+        "Steady in a healthy table; a rise over days means bloat.",
         Query(worst(river("river_table_bytes_per_row"), "schema"), "{{schema}}"),
         unit=style.BYTES,
     )
@@ -47,7 +47,7 @@ def scans() -> model.Panel:
     """Make the panel *Rows read*."""
     return plot(
         "Rows read",
-        "By the type of scan. Sequential scans of a large river_job are a bad plan, or a report that someone runs.",
+        "By type of scan (logarithmic scale). Sequential scans of a large river_job mean a bad plan or a report.",
         Query(total(rate(river("river_table_rows_read_total")), "type"), "{{type}} rows"),
         Query(total(rate(river("river_table_scans_total")), "type"), "{{type}} scans"),
         unit=style.PER_SECOND,
@@ -66,7 +66,7 @@ def updates() -> model.Panel:
     """Make the panel *Updates*."""
     return plot(
         "Updates",
-        "HOT updates touch no index; River's can seldom be, as they change indexed columns.",
+        "HOT updates change no index. River's updates are seldom HOT, as they change indexed columns.",
         Query(total(rate(river("river_table_updates_total")), "type"), "{{type}}"),
         unit=style.PER_SECOND,
         stack=True,
@@ -90,18 +90,18 @@ def index_use() -> model.Panel:
     scans = river("river_index_scans_total")
     return plot(
         "Index scans",
-        "The indexes used most. One that stops being used shows that a plan has changed.",
+        "The indexes used most. When scans of one stop, a plan has changed.",
         Query(best(total(rate(scans), "index"), grown(scans, "index"), "index", INDEXES), "{{index}}"),
         unit=style.PER_SECOND,
     )
 
 
 def index_valid() -> model.Panel:
-    """Make the panel *River's indexes*."""
+    """Make the panel *Valid indexes*."""
     valid = river("river_index_valid")
     return states(
-        "River's indexes",
-        "Whether each index that River makes is there and valid; without the one for fetching or for the state, "
+        "Valid indexes",
+        "Whether each of River's indexes exists and is valid. Without the index for fetching or for the state, "
         "statements read the whole table.",
         Query(lowest(f"min by (index) ({valid})", valid, "index", style.SERIES_LIMIT), "{{index}}"),
         words={"1": ("valid", "good"), "0": ("MISSING", "critical")},
@@ -109,10 +109,10 @@ def index_valid() -> model.Panel:
 
 
 def overdue() -> model.Panel:
-    """Make the panel *Dead rows over autovacuum's mark*."""
+    """Make the panel *Dead rows over the autovacuum threshold*."""
     return plot(
-        "Dead rows over autovacuum's mark",
-        "1 is where autovacuum starts; the bars show when one was running.",
+        "Dead rows over the autovacuum threshold",
+        "At 1 autovacuum starts; the bars show when one was running.",
         Query(worst(river("river_table_vacuum_overdue_ratio"), "schema"), "{{schema}}"),
         Query(f"{worst(river('river_table_vacuum_running'))} > 0", "vacuum running"),
         unit=style.COUNT,
@@ -124,7 +124,7 @@ def autovacuum() -> model.Panel:
     """Make the panel *Autovacuum workers*."""
     return plot(
         "Autovacuum workers",
-        "At work, and how many there may be: when all are busy, River's table waits its turn.",
+        "Running, and their limit. When all are busy, River's table waits.",
         Query(worst(server("river_autovacuum_workers"), "state"), "{{state}}"),
         unit=style.COUNT,
         colours={"running": style.SERIES[0], "max": style.CRITICAL},
@@ -132,14 +132,14 @@ def autovacuum() -> model.Panel:
 
 
 def held_back() -> model.Panel:
-    """Make the panel *Who holds vacuum back*."""
+    """Make the panel *Holders of the oldest snapshot*."""
     return gauges(
-        "Who holds vacuum back",
-        "For how long, by what holds the oldest snapshot.",
+        "Holders of the oldest snapshot",
+        "How long each kind of holder has kept vacuum from removing dead rows.",
         Query(worst(server("river_vacuum_held_back_seconds"), "holder"), "{{holder}}", "instant"),
         style.SECONDS,
         steps={0: "good", 900: "warning", 3600: "critical"},
-        empty="nobody",
+        empty="none",
     )
 
 
@@ -147,10 +147,10 @@ def held_back_age() -> model.Panel:
     """Make the panel *Transactions since the oldest snapshot*."""
     return plot(
         "Transactions since the oldest snapshot",
-        "Rows that died since can't be removed.",
+        "Vacuum cannot remove rows that died since.",
         Query(worst(server("river_vacuum_held_back_transactions"), "holder"), "{{holder}}"),
         unit=style.COUNT,
-        empty="nobody holds vacuum back",
+        empty="vacuum is not held back",
     )
 
 
@@ -159,7 +159,7 @@ def last_vacuum() -> model.Panel:
     last = worst(river("river_table_last_vacuum_timestamp_seconds"), "schema", "type")
     return rows(
         "Last vacuum and analyze",
-        "How long ago, by hand or by autovacuum.",
+        "Time since, by hand or by autovacuum.",
         Query(f"time() - {last}"),
         {"schema": "Schema", "type": "What", "Value": "Ago"},
         unit=style.SECONDS,

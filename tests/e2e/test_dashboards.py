@@ -28,25 +28,24 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 
 LOCKED, LEAKED, STUCK, PAUSED, VACUUM, STANDBY = "row lock", "pool leaked", "stuck job", "paused", "vacuum", "standby"
 
-ALERT = "{{alertname}} ({{severity}}) {{cause}}"
-
 EMPTY_WHEN_WELL: dict[str, tuple[str, str]] = {
-    "river-completer/Until the first timeout/left": (LOCKED, "the budget does not grow"),
-    "river-completer/Leading cause/{{cause}}": (LOCKED, "no cause leads below the warning threshold"),
-    "river-completer/Leading cause over time/{{cause}}": (LOCKED, "no cause leads below the warning threshold"),
-    "river-completer/Over the warning line for/since": (LOCKED, "the budget is below the warning threshold"),
-    "river-completer/What blocks, by kind/{{blocker}}": (LOCKED, "nobody waits for a lock"),
-    "river-completer/River's sessions that wait for a lock/{{operation}}": (LOCKED, "nobody waits for a lock"),
-    "river-database/Longest wait for a lock/{{blocker}}": (LOCKED, "nobody waits for a lock"),
-    "river-database/Waits for a lock, by operation/{{operation}}": (LOCKED, "nobody waits for a lock"),
-    "river-completer/Until River rescues stuck jobs/{{schema}}": (STUCK, "no job is stuck"),
+    "river-completer/Time to first timeout/left": (LOCKED, "the share of the timeout does not grow"),
+    "river-completer/Dominant cause/{{cause}}": (LOCKED, "no cause is dominant below the warning threshold"),
+    "river-completer/Dominant cause over time/{{cause}}": (LOCKED, "no cause is dominant below the warning threshold"),
+    "river-completer/Above the warning threshold for/since": (LOCKED, "the share is below the warning threshold"),
+    "river-completer/Alerts firing/__auto": (LOCKED, "no alert fires"),
+    "river-completer/Longest lock wait by blocker/{{blocker}}": (LOCKED, "no session waits for a lock"),
+    "river-completer/Sessions waiting for a lock/{{operation}}": (LOCKED, "no session waits for a lock"),
+    "river-database/Longest lock wait by blocker/{{blocker}}": (LOCKED, "no session waits for a lock"),
+    "river-database/Longest lock wait by operation/{{operation}}": (LOCKED, "no session waits for a lock"),
+    "river-completer/Time to rescue of orphaned jobs/{{schema}}": (STUCK, "no job is orphaned"),
     "river-queues/Paused queues/{{schema}} {{queue}}": (PAUSED, "no queue is paused"),
-    "river-database/Dead rows over autovacuum's mark/vacuum running": (VACUUM, "no vacuum runs"),
+    "river-database/Dead rows over the autovacuum threshold/vacuum running": (VACUUM, "no vacuum runs"),
     "river-database/Last vacuum and analyze/__auto": (VACUUM, "the table is new and was never vacuumed"),
     "river-database/Lag of standbys/{{phase}}": (STANDBY, "there is no standby"),
-    "river-pool/To get a connection/{{source}}": (LEAKED, "no acquire had to wait"),
+    "river-pool/Mean acquire time/{{source}}": (LEAKED, "no acquire had to wait"),
     **{
-        f"{name}/annotation Alerts firing/{{{{alertname}}}} ({{{{severity}}}}) {{{{cause}}}}": (
+        f"{name}/annotation Alerts firing/{{{{alertname}}}} ({{{{severity}}}})": (
             LOCKED,
             "no alert fires",
         )

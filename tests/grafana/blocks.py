@@ -13,20 +13,27 @@ from dashboards.queries import RECORDED_EVERY
 from tests.preview.fill import seconds
 from tests.testbed.prometheus import Prometheus, promtool
 
-RULES = Path(__file__).parents[2] / "config" / "alerts.yaml"
-GROUP = "river-dashboards"
-"""The group of rules that are there for the dashboards; the other recorded series are the alerts' own."""
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "config" / "alerts.yaml"
 
 EVERY = int(seconds(RECORDED_EVERY))
-"""Seconds between two evaluations of its rules."""
+"""Seconds between two evaluations of the rules."""
 
 DAY = 86400
 
 
 def recorded() -> dict[str, str]:
-    """Every recording rule of the dashboards, as it is committed: its expression by its name."""
+    """Every recording rule that a dashboard reads: its expression by its name.
+
+    A rule that reads what another one recorded gets that one's expression in its place, as nothing is recorded yet.
+    """
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
-    return {rule["record"]: rule["expr"] for group in groups if group["name"] == GROUP for rule in group["rules"]}
+    rules = {rule["record"]: rule["expr"] for group in groups for rule in group["rules"] if "record" in rule}
+    for name, expr in rules.items():
+        for other, inner in rules.items():
+            rules[name] = expr = expr.replace(other, f"({inner})") if other != name else expr
+    drawn = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "dashboards").glob("*.json"))
+    return {name: expr for name, expr in rules.items() if f"{name}{{" in drawn}
 
 
 def days(begin: int, end: int) -> Iterator[tuple[int, int]]:

@@ -8,7 +8,7 @@ from exporter.app import METRICS
 from exporter.collectors.discovery import classes
 from exporter.metrics.metric import Kind, Metric
 
-TARGET_LABELS = {"namespace", "job", "instance", "pod"}
+TARGET_LABELS = {"cluster", "namespace", "job", "instance", "pod"}
 """Labels that the scrape gives."""
 
 FOREIGN = {
@@ -49,7 +49,7 @@ def shared() -> frozenset[str]:
 def series() -> dict[str, tuple[Kind, set[str]]]:
     """Kind and labels by the name of what is exposed: a histogram has buckets, a sum and a count."""
     known: dict[str, tuple[Kind, set[str]]] = {name: (kind, set()) for name, kind in FOREIGN.items()}
-    known["ALERTS"] = (Kind.GAUGE, {"alertname", "alertstate", "severity", "cause"})
+    known["ALERTS"] = (Kind.GAUGE, {"alertname", "alertstate", "severity", "schema"})
     for name, metric in metrics().items():
         labels = set(metric.labels)
         if metric.kind in (Kind.HISTOGRAM, Kind.SUMMARY):

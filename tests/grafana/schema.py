@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from jsonschema import Draft7Validator
 
+from tests.preview.fill import panels
 from tests.testbed.cache import fetch, run
 
 GENERATOR = "ts-json-schema-generator@2.4.0"
@@ -49,7 +50,8 @@ def schema(version: Version) -> dict[str, Any]:
 def errors(version: Version, document: dict[str, Any]) -> Iterator[str]:
     """Say what is wrong with a dashboard: where, and why. Grafana 11 overlooks what only later versions know."""
     validator = Draft7Validator(schema(version) if version != "11.0.0" else _open(schema(version)))
-    for error in validator.iter_errors(document):
+    model = {name: value for name, value in document.items() if not name.startswith("__")}  # of the import, not of it
+    for error in validator.iter_errors(model):
         yield from _reasons(error, document)
 
 
@@ -58,9 +60,7 @@ def override_errors(version: Version, document: dict[str, Any]) -> Iterator[str]
     kinds = {
         kind["properties"]["type"]["const"]: kind for kind in schema(version)["properties"]["panels"]["items"]["anyOf"]
     }
-    for panel in document["panels"]:
-        if panel["type"] == "row":
-            continue
+    for panel in panels(document):
         fields = kinds[panel["type"]]["properties"]["fieldConfig"]["properties"]["defaults"]["properties"]
         for override in panel["fieldConfig"]["overrides"]:
             for item in override["properties"]:

@@ -89,7 +89,7 @@ def test_two_exporters_show_what_one_shows(api: Api, window: Window) -> None:
 
 def test_the_rest_of_the_queues_is_one_series(api: Api, window: Window) -> None:
     """Ten by name and the others together, which make the total."""
-    panel = next(each for each in panels(DOCUMENTS["river-queues"]) if each["title"] == "Jobs available, by queue")
+    panel = next(each for each in panels(DOCUMENTS["river-queues"]) if each["title"] == "Jobs available by queue")
     (ask,) = panel_asks(panel)
     found = {named(ask.legend, series.labels): series for series in api.ask(ask, window, {"job": "many"})}
     assert len(found) == 11

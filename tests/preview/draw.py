@@ -259,6 +259,9 @@ def _number(canvas: Canvas, box: Box, document: Document, series: Sequence[Drawn
         ground = ""
         if document["options"]["colorMode"] != "none":
             ground = said[1] if said else each.colour
+        if ground == "transparent":
+            ground = ""
+        if ground:
             canvas.paper.add_patch(
                 FancyBboxPatch(
                     (part.x, part.y), part.width, part.height, boxstyle="round,pad=0,rounding_size=3",

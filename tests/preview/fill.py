@@ -64,9 +64,11 @@ class Ask:
 
 
 def panels(document: Document) -> Iterator[Document]:
-    """Every panel but rows."""
+    """Every panel, those of collapsed rows included, but no row."""
     for panel in document["panels"]:
-        if panel["type"] != "row":
+        if panel["type"] == "row":
+            yield from panel["panels"]
+        else:
             yield panel
 
 

@@ -46,7 +46,10 @@ def picture(document: Document, api: Api, window: Window, theme: str = "dark") -
     for panel in document["panels"]:
         box = _box(panel["gridPos"])
         if panel["type"] == "row":
-            canvas.write(box.x + 6, box.y + box.height / 2, f"▾ {panel['title']}", size=11)
+            inside = (
+                f"▸ {panel['title']} ({len(panel['panels'])} panels)" if panel["collapsed"] else f"▾ {panel['title']}"
+            )
+            canvas.write(box.x + 6, box.y + box.height / 2, inside, size=11)
         else:
             draw.panel(canvas, box, panel, drawn(panel, _answers(panel, api, window)))
     return figure
@@ -80,6 +83,8 @@ def _header(canvas: draw.Canvas, document: Document) -> None:
     canvas.write(WIDTH - GAP - 4, 22, f"{shown} UTC", size=10, colour=canvas.theme.faint, ha="right")
     x = GAP + 4.0
     for variable in document["templating"]["list"]:
+        if variable["hide"]:
+            continue
         words = f"{variable['label']}  All" if variable["type"] == "query" else f"{variable['label']}  default"
         canvas.write(x, 58, words, size=9.5, colour=canvas.theme.faint)
         x += 34 + 7.4 * len(words)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from config.source.source import load
+from config.source.render import RUNBOOKS
+from config.source.source import Record, load
 from dashboards import style
 from dashboards.frame import SCREEN, UIDS
 from dashboards.generate import FOLDER, drift
@@ -18,7 +19,7 @@ from tests.grafana.catalogue import TARGET_LABELS, declared, metrics, recorded, 
 from tests.grafana.colours import DEFICIENCIES, contrast, difference
 from tests.grafana.promql import Selection, selections
 from tests.grafana.schema import Version, errors, override_errors
-from tests.preview.fill import Ask, asks, panels
+from tests.preview.fill import Ask, Window, asks, panel_asks, panels, seconds
 
 DOCUMENTS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
 CONFIG = Path(__file__).parents[2] / "config"
@@ -29,6 +30,10 @@ NOT_SHOWN: dict[str, str] = {
     "river_exporter_undecodable_texts_total": "no fault: names and statements are shown with replacement characters",
 }
 """Metrics on no dashboard and in no alert, with the reason."""
+
+
+CONDITIONAL = {"not growing", "below it", "none"}
+"""Texts of panels that are empty while all is well, beside one that says what is missing without the rules."""
 
 
 def each_query() -> Iterator[tuple[str, Ask]]:
@@ -96,10 +101,15 @@ def test_every_selector_is_narrowed_to_the_target() -> None:
         f"{name}: {ask.where}: {selection.metric}"
         for name, ask, selection in each_selection()
         if not ask.where.startswith("variable")
-        and not {"namespace", *({"job"} if selection.metric != "ALERTS" else ())}
+        and not {"cluster", "namespace", *({"job"} if has_job(selection.metric) else ())}
         <= {label for label, _, _ in selection.matchers}
     ]
     assert free == []
+
+
+def has_job(metric: str) -> bool:
+    """Whether series of a metric have the label `job`: alerts have none, and what the alerts' rules record neither."""
+    return metric != "ALERTS" and "job" in recorded().get(metric, {"job"})
 
 
 def test_rates_are_of_counters_and_trends_of_gauges() -> None:
@@ -161,18 +171,24 @@ def test_every_panel_explains_itself() -> None:
 
 def test_a_panel_of_recorded_series_says_what_it_needs_and_has_a_recording_in_each_step() -> None:
     """Without the rules it is empty and names the file; its steps are no shorter than the rules' interval."""
+    intervals = {
+        rule.record: seconds(group.interval or "15s")
+        for group in load().groups
+        for rule in group.rules
+        if isinstance(rule, Record)
+    }
     asking = [
-        (name, panel)
+        (name, panel, selection.metric)
         for name, panel in each_panel()
-        if any(
-            selection.metric in recorded() for target in panel["targets"] for selection in selections(target["expr"])
-        )
+        for target in panel["targets"]
+        for selection in selections(target["expr"])
+        if selection.metric in intervals
     ]
-    assert asking
-    (group,) = (group for group in load().groups if group.name == "river-dashboards")
-    for name, panel in asking:
-        assert "config/alerts.yaml" in panel["fieldConfig"]["defaults"]["noValue"], f"{name}: {panel['title']}"
-        assert panel["interval"] == group.interval, f"{name}: {panel['title']}"
+    assert {intervals[metric] for _, _, metric in asking} == {10, 120}
+    for name, panel, metric in asking:
+        empty = panel["fieldConfig"]["defaults"]["noValue"]
+        assert "config/alerts.yaml" in empty or empty in CONDITIONAL, f"{name}: {panel['title']}"
+        assert seconds(panel.get("interval", "15s")) >= intervals[metric], f"{name}: {panel['title']}"
 
 
 def test_titles_are_unique() -> None:
@@ -224,32 +240,150 @@ def test_the_completers_story_fits_one_screen() -> None:
     first = [panel["title"] for panel in panels(document) if _end(panel) <= SCREEN]
     for title in (
         "Losing completions?",
-        "Budget used",
-        "Until the first timeout",
-        "Leading cause",
-        "Over the warning line for",
+        "Share of the timeout",
+        "Time to first timeout",
+        "Dominant cause",
+        "Above the warning threshold for",
         "Timeouts in this window",
-        "Where the worst attempt's time went",
-        "What blocks, by kind",
+        "Slowest attempt by cause",
+        "Alerts firing",
+        "Dominant cause over time",
         "Completion lag",
-        "In flight, stalled, silent",
-        "Timeouts and near misses",
-        "Left behind",
+        "Attempt age and time since last completion",
+        "Timeouts and slow attempts",
+        "Backlog and orphaned jobs",
     ):
         assert title in first
     for name, each in DOCUMENTS.items():
         taken: set[tuple[int, int]] = set()
         for panel in each["panels"]:
-            place = panel["gridPos"]
-            cells = {(x, y) for x in _span(place, "x", "w") for y in _span(place, "y", "h")}
-            assert not cells & taken, f"{name}: {panel['title']} overlaps"
-            assert place["x"] + place["w"] <= 24
-            taken |= cells
+            _take(name, panel, taken)
+            opened: set[tuple[int, int]] = set()
+            for inside in panel.get("panels", []):
+                assert inside["gridPos"]["y"] > panel["gridPos"]["y"], f"{name}: {inside['title']} above its row"
+                _take(name, inside, opened)
+
+
+def _take(name: str, panel: dict[str, Any], taken: set[tuple[int, int]]) -> None:
+    """Add a panel's cells to those taken, which must be free."""
+    place = panel["gridPos"]
+    cells = {(x, y) for x in _span(place, "x", "w") for y in _span(place, "y", "h")}
+    assert not cells & taken, f"{name}: {panel['title']} overlaps"
+    assert place["x"] + place["w"] <= 24
+    taken |= cells
+
+
+def test_the_database_dashboard_opens_with_few_panels() -> None:
+    """At most 20 are open; the rest waits in collapsed rows, which Grafana asks nothing for until they are opened."""
+    document = DOCUMENTS["river-database"]
+    assert len([panel for panel in document["panels"] if panel["type"] != "row"]) <= 20
+    rows = {panel["title"]: panel for panel in document["panels"] if panel["type"] == "row"}
+    assert {title for title, row in rows.items() if row["collapsed"]} >= {"River's job table", "Vacuum", "Storage"}
+    for row in rows.values():
+        assert bool(row["panels"]) == row["collapsed"], row["title"]
+
+
+@pytest.mark.parametrize("days", [0.04, 1, 15])
+def test_rates_of_one_dashboard_have_one_window(days: float) -> None:
+    """The same counter shows the same rate in two panels, however wide they are and however far one looks back."""
+    window = Window(0, days * 86400)
+    found: dict[str, set[str]] = {}
+    for name, panel in each_panel():
+        for ask in panel_asks(panel):
+            if "$__rate_interval" in ask.expr:
+                found.setdefault(name, set()).add(window.macros(ask.points, ask.least)["__rate_interval"])
+    assert set(found) == set(DOCUMENTS)
+    assert {name: windows for name, windows in found.items() if len(windows) > 1} == {}
+
+
+def test_a_logarithmic_axis_has_gaps_where_there_is_nothing() -> None:
+    """It has no 0: a value of 0 would plunge to the bottom."""
+    found = 0
+    for name, panel in each_panel():
+        scale = panel["fieldConfig"]["defaults"].get("custom", {}).get("scaleDistribution", {}).get("type")
+        if panel["type"] == "timeseries" and scale == "log":
+            assert not panel["fieldConfig"]["defaults"]["custom"]["spanNulls"]
+            assert all(target["expr"].endswith(") > 0") for target in panel["targets"]), f"{name}: {panel['title']}"
+            found += 1
+    assert found > 5
+
+
+def test_healthy_numbers_are_quiet_and_trouble_is_loud() -> None:
+    """A number has no fill until a threshold is passed or a word stands for trouble."""
+    fills = set()
+    for name, panel in each_panel():
+        if panel["type"] != "stat" or panel["options"]["colorMode"] == "none":
+            continue
+        defaults = panel["fieldConfig"]["defaults"]
+        assert panel["options"]["colorMode"] == "background_solid"
+        assert defaults["thresholds"]["steps"][0]["color"] == style.NO_FILL, f"{name}: {panel['title']}"
+        colours = {step["color"] for step in defaults["thresholds"]["steps"]}
+        colours |= {word["color"] for mapping in defaults.get("mappings", []) for word in mapping["options"].values()}
+        assert style.GOOD not in colours, f"{name}: {panel['title']}"
+        fills |= colours
+    assert fills == {style.NO_FILL, style.WARNING, style.CRITICAL}
+
+
+def test_alerts_firing_are_listed_with_their_runbooks() -> None:
+    """A click on an alert opens what to do."""
+    (panel,) = (panel for name, panel in each_panel() if panel["title"] == "Alerts firing")
+    (override,) = panel["fieldConfig"]["overrides"]
+    assert override["matcher"]["options"] in panel["transformations"][0]["options"]["renameByName"].values()
+    ((link,),) = (item["value"] for item in override["properties"] if item["id"] == "links")
+    assert link["url"] == f"{RUNBOOKS}/${{__value.raw}}.md"
+
+
+def test_the_rules_of_grafanas_dashboard_linter_hold() -> None:
+    """Those of grafana/dashboard-linter's docs/index.md, by their names there.
+
+    Its rules on `instance` hold only where an exporter has series of its own: one about the database is the same from
+    each.
+    """
+    for name, document in DOCUMENTS.items():
+        assert document["editable"] is False, f"uneditable-dashboard: {name}"
+        variables = {each["name"]: each for each in document["templating"]["list"]}
+        source = variables["datasource"]
+        assert (source["type"], source["query"], source["label"]) == ("datasource", "prometheus", "Data source"), (
+            f"template-datasource-rule: {name}"
+        )
+        for label in {"job", "instance"} & set(variables):
+            each = variables[label]
+            assert each["datasource"]["uid"] == "${datasource}", f"template-{label}-rule: {name}"
+            assert (each["type"], each["label"], each["multi"], each["allValue"]) == (
+                "query", label.capitalize(), True, ".+"
+            ), f"template-{label}-rule: {name}"  # fmt: skip
+        assert all(each["refresh"] == 2 for each in variables.values() if each["type"] == "query"), (
+            f"template-on-time-change-reload-rule: {name}"
+        )
+        for panel in panels(document):
+            where = f"{name}: {panel['title']}"
+            assert panel["datasource"]["uid"] == "${datasource}", f"panel-datasource-rule: {where}"
+            assert panel["title"], f"panel-title-description-rule: {where}"
+            assert panel["description"], f"panel-title-description-rule: {where}"
+            assert panel["fieldConfig"]["defaults"]["unit"], f"panel-units-rule: {where}"
+            assert panel["targets"], f"panel-no-targets-rule: {where}"
+            for target in panel["targets"]:
+                for ranged in re.findall(r"\brate\([^\[]*\[([^\]]+)\]", target["expr"]):
+                    assert ranged == "$__rate_interval", f"target-rate-interval-rule: {where}"
+                for selection in selections(target["expr"]):
+                    matchers = {label: (operator, value) for label, operator, value in selection.matchers}
+                    if has_job(selection.metric):
+                        assert matchers["job"] == ("=~", "$job"), f"target-job-rule: {where}"
+                    if "instance" in matchers:
+                        assert matchers["instance"] == ("=~", "$instance"), f"target-instance-rule: {where}"
 
 
 def test_variables_are_used_and_those_used_are_there() -> None:
     """None without effect, and none that Grafana would leave as it stands."""
-    builtin = {"__rate_interval", "__range", "__range_s", "__interval", "__url_time_range", "__all_variables"}
+    builtin = {
+        "__rate_interval",
+        "__range",
+        "__range_s",
+        "__interval",
+        "__url_time_range",
+        "__all_variables",
+        "__value",
+    }
     for name, document in DOCUMENTS.items():
         text = json.dumps({key: document[key] for key in ("panels", "templating", "annotations")})
         used = set(re.findall(r"\$\{?([a-z_]\w*)\}?", text)) - {"__all"}
