@@ -43,13 +43,19 @@ def running(database: Database) -> int:
 
 
 @each
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize(("lock", "comment"), [("row", 0), ("table", 0), ("row", 400)])
 def test_a_completing_statement_behind_a_lock_is_recognised(
-    database: Database, emulator: type[Emulator], lock: str
+    database: Database, emulator: type[Emulator], lock: str, comment: int
 ) -> None:
-    """Its session is River's, waits in the completing operation, and the time is a wait for a lock."""
+    """Its session is River's, waits in the completing operation, and the time is a wait for a lock.
+
+    Also behind the comment of an APM library, of which pg_stat_activity shows 1,023 bytes together with the statement.
+    """
     events = {"row": {"transactionid", "tuple"}, "table": {"relation"}}[lock]
-    with Exporter(database.exporter_url) as exporter, emulator(database.superuser_url, job_seconds=0.5) as worker:
+    with (
+        Exporter(database.exporter_url) as exporter,
+        emulator(database.superuser_url, job_seconds=0.5, comment=comment) as worker,
+    ):
         wait_for(lambda: worker.completed >= 5 and running(database) >= 3, 20, "jobs that are completed, and others")
         watch = exporter.context.schema_state("public")
         with idle(database, LOCKS[lock]):

@@ -7,6 +7,7 @@ elections, its migrations) is left out. The database is migrated by River for Go
 
 import threading
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +44,20 @@ class Emulator(Started, ABC):
     name: str
     statements: ClassVar[Mapping[str, str]]
 
-    def __init__(self, url: str, *, rate: float = 20.0, job_seconds: float = 0.1, workers: int = 5) -> None:
-        """Describe a worker: jobs inserted per second, how long one runs, how many run at once."""
+    def __init__(
+        self, url: str, *, rate: float = 20.0, job_seconds: float = 0.1, workers: int = 5, comment: int = 0
+    ) -> None:
+        """Describe a worker.
+
+        Args:
+            url: The address of a database with River's tables.
+            rate: Jobs inserted per second.
+            job_seconds: How long one runs.
+            workers: How many run at once.
+            comment: Length of the comment before each statement, which is another one each time, as an APM library
+                puts it there; 0 for none.
+        """
+        self._comment = comment
         self._url = url
         self._rate = rate
         self._job_seconds = job_seconds
@@ -110,6 +123,16 @@ class Emulator(Started, ABC):
         while not self._stop.wait(TICK / 2):
             while self._running and self._running[0][0] <= time.monotonic():
                 self._ended.append(self._running.popleft()[1])
+
+    def _commented(self, text: str) -> str:
+        """Put a comment of the length asked for before a statement."""
+        trace = f"/*traceparent='00-{uuid.uuid4().hex}-01',service='{'x' * self._comment}"
+        return f"{trace[: self._comment - 3]}'*/{text}" if self._comment else text
+
+    def _run(self, connection: psycopg.Connection, operation: str, *values: object) -> list[Job]:
+        """Run a statement with its parameters as `$1`, as the drivers of these runtimes send it."""
+        with psycopg.RawCursor(connection) as cursor:
+            return cursor.execute(self._commented(self.statements[operation]).encode(), list(values)).fetchall()
 
     def _batch(self, limit: int) -> list[Job]:
         return [self._ended.popleft() for _ in range(min(limit, len(self._ended)))]
@@ -206,7 +229,7 @@ class JavaScript(Emulator):
 
     def fetch(self, connection: psycopg.Connection, limit: int) -> list[Job]:
         """Take jobs of the one queue."""
-        return _run(connection, self.statements["JobGetAvailable"], ["default"], [limit], self.name)
+        return self._run(connection, "JobGetAvailable", ["default"], [limit], self.name)
 
     def complete_loop(self) -> None:
         """Give each batch three attempts, then drop it."""
@@ -219,7 +242,7 @@ class JavaScript(Emulator):
                     try:
                         ids, attempts = map(list, zip(*batch, strict=True))
                         states = ["completed"] * len(batch)
-                        _run(connection, self.statements["JobSetStateIfRunningMany"], ids, attempts, states)
+                        self._run(connection, "JobSetStateIfRunningMany", ids, attempts, states)
                         self.completed += len(batch)
                         break
                     except psycopg.Error as error:
@@ -260,7 +283,7 @@ AND scheduled_at<=$1 FOR UPDATE""",
 
     def fetch(self, connection: psycopg.Connection, limit: int) -> list[Job]:
         """Take jobs."""
-        return _run(connection, self.statements["JobGetAvailable"], datetime.now(UTC), self.name, limit)
+        return self._run(connection, "JobGetAvailable", datetime.now(UTC), self.name, limit)
 
     def complete_loop(self) -> None:
         """Try each batch until it is committed."""
@@ -272,9 +295,7 @@ AND scheduled_at<=$1 FOR UPDATE""",
                         with connection.transaction():
                             for job, attempt in batch:
                                 now = datetime.now(UTC)
-                                _run(
-                                    connection, self.statements["JobSetStateIfRunning"], "completed", now, job, attempt
-                                )
+                                self._run(connection, "JobSetStateIfRunning", "completed", now, job, attempt)
                         self.completed += len(batch)
                         break
                     except psycopg.Error as error:
@@ -323,7 +344,7 @@ WHERE leader_id = {client}
 
     def fetch(self, connection: psycopg.Connection, limit: int) -> list[Job]:
         """Take jobs."""
-        return self._run(connection, "JobGetAvailable", limit=limit)
+        return self._send(connection, "JobGetAvailable", limit=limit)
 
     def _loops(self) -> list[Callable[[], None]]:
         return [self._work, self._end, *[self.complete_loop] * self._workers]
@@ -334,26 +355,21 @@ WHERE leader_id = {client}
             while not self._stop.wait(TICK):
                 for job, _ in self._batch(1):
                     try:
-                        self._run(connection, "JobSetStateIfRunning", id=job)
+                        self._send(connection, "JobSetStateIfRunning", id=job)
                         self.completed += 1
                     except psycopg.Error as error:
                         self.failures.append(str(error).strip())
 
-    def _run(self, connection: psycopg.Connection, operation: str, **values: int) -> list[Job]:
+    def _send(self, connection: psycopg.Connection, operation: str, **values: int) -> list[Job]:
+        """Run a statement with its values in the text."""
         now = datetime.now(UTC).isoformat()
         named = {name: sql.Literal(value) for name, value in {"now": now, "client": self.name, **values}.items()}
-        text = sql.SQL(self.statements[operation]).format(**named)
+        text = sql.SQL(self._commented(self.statements[operation])).format(**named)
         return connection.execute(text).fetchall()
 
 
 EMULATORS: tuple[type[Emulator], ...] = (JavaScript, Java, Ruby)
 """Every emulator."""
-
-
-def _run(connection: psycopg.Connection, text: str, *values: object) -> list[Job]:
-    """Run a statement with its parameters as `$1`, as the drivers of these runtimes send it."""
-    with psycopg.RawCursor(connection) as cursor:
-        return cursor.execute(text.encode(), list(values)).fetchall()
 
 
 def _cancel_backend(connection: psycopg.Connection, pid: int) -> None:
