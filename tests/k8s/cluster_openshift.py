@@ -113,7 +113,7 @@ def test_alone_and_its_test_run_as_the_assigned_user(cluster: Cluster, place: Pl
             release.run("test", "--timeout", "120s")
         except helm.HelmFailed:  # without a River doctor may well find a problem: what counts is that it ran and judged
             log = cluster.logs(place.namespace, "job/watch-river-exporter-doctor")
-            assert re.search(r"^ok +connection: ", log, re.MULTILINE)
+            assert re.search(rf"^river-exporter \S+ doctor, .*: PostgreSQL .*/{place.database}", log, re.MULTILINE), log
 
 
 @pytest.mark.usefixtures("policies")

@@ -83,7 +83,7 @@ def test_install_upgrade_test_and_uninstall(any_helm: Release, cluster: Cluster,
     assert "connection limit 9" in sql  # the command of the notes works, in an image without a shell
     report = cluster.kubectl(
         *f"-n {place.namespace} exec deployment/watch-river-exporter -c river-exporter --".split(),
-        *("river-exporter", "doctor", "--fail-on", "problem"),
+        *("river-exporter", "doctor", "--verbose", "--fail-on", "problem"),
     )
     assert re.search(r"^ok +connection: ", report, re.MULTILINE)  # as the runbooks have it: it knows where to look
 
