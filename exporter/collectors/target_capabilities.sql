@@ -20,7 +20,7 @@ worker as (
                 c.relname = 'river_job' and c.relkind in ('r', 'p') and n.nspname = any(%(schemas)s)
                 and has_table_privilege(r.oid, c.oid, 'UPDATE')
                 -- a superuser may complete jobs anywhere, and seldom does
-                and (not r.rolsuper or c.relowner = r.oid or r.oid in (select silent.role from silent))
+                and (not r.rolsuper or c.relowner = r.oid)
         )
 ),
 setting as (
