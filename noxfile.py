@@ -24,7 +24,7 @@ def unit(session: nox.Session) -> None:
 def postgres(session: nox.Session, server: str) -> None:
     """The tests with servers, on each PostgreSQL."""
     _install(session)
-    session.run("pytest", "tests/integration", f"--pg-version={server}", *session.posargs)
+    session.run("pytest", "tests/integration", "tests/environments", f"--pg-version={server}", *session.posargs)
 
 
 @nox.session(python="3.11")

@@ -1,4 +1,4 @@
-"""What a policy or a setting leaves empty is missing, not empty: no leader that is absent, no silence of 0, no lock of 0."""
+"""What a policy or a setting leaves empty is missing, not empty: no leader_present, silence or lock of 0."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def causes(view: View) -> set[str]:
     return {cause for _, cause in found}
 
 
-def test_rows_that_a_policy_hides_are_missing(role: Role, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_that_a_policy_hides_are_missing(role: Role) -> None:
     """Absent, each table named with the policy that fixes it; with these everything is there again."""
     role.sql(
         "INSERT INTO river_leader VALUES (now(), now() + interval '1 hour', 'a', 'default')",
@@ -61,7 +61,7 @@ def test_rows_that_a_policy_hides_are_missing(role: Role, caplog: pytest.LogCapt
         assert view.missing() == fixes
         for name in (*OF_JOBS, "river_leader_present", "river_queue_paused_seconds"):
             assert name not in after, name
-        assert {each for each, in after["river_exporter_capability"] if each.startswith("river_job.")} == set()
+        assert {each for (each,) in after["river_exporter_capability"] if each.startswith("river_job.")} == set()
         for fix in fixes.values():
             role.sql(fix)
         assert view.values().keys() >= before.keys()
@@ -89,9 +89,7 @@ def test_a_policy_for_others_or_for_some_rows_hides_the_rest(role: Role) -> None
         assert view.missing() == {}
 
 
-def test_sessions_that_do_not_show_what_they_run_are_not_seen(
-    role: Role, river: StartRiver, settings: psycopg.Connection
-) -> None:
+def test_sessions_that_do_not_show_what_they_run_are_not_seen(role: Role, river: StartRiver) -> None:
     """River's role has track_activities off, and its completions wait behind a real lock: no lock of 0 is reported."""
     role.sql(
         "CREATE ROLE hidden_river LOGIN PASSWORD 'x'; ALTER ROLE hidden_river SET track_activities = off;"

@@ -84,6 +84,7 @@ class Refused:
     costs: tuple[str, ...]
     fix: str
     collectors: tuple[str, ...]
+    since: int = 13
 
 
 def unsupported(view: str) -> tuple[str, ...]:
@@ -109,9 +110,14 @@ STORAGE = {
     "pg_stat_replication": ("river_postgres_synchronous_standbys",),
 }
 
+SINCE = {"pg_stat_wal": 14, "pg_stat_io": 16, "pg_stat_checkpointer": 17}
+"""PostgreSQL's versions from which these views are."""
+
 REFUSED = {
     **{
-        f"{name} not offered": Refused(unsupported(name), name, costs, "this server does not offer", ("storage",))
+        f"{name} not offered": Refused(
+            unsupported(name), name, costs, "this server does not offer", ("storage",), SINCE.get(name, 13)
+        )
         for name, costs in STORAGE.items()
     },
     **{
@@ -121,6 +127,7 @@ REFUSED = {
             costs,
             f'GRANT SELECT ON pg_catalog.{name} TO "{ROLE}";',
             ("storage",),
+            SINCE.get(name, 13),
         )
         for name, costs in STORAGE.items()
     },
@@ -133,6 +140,7 @@ REFUSED = {
         STORAGE["pg_stat_wal"],
         f'GRANT EXECUTE ON FUNCTION pg_stat_get_wal TO "{ROLE}";',
         ("storage",),
+        since=14,
     ),
     "pg_control_system revoked": Refused(
         ("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC",),
@@ -154,11 +162,12 @@ REFUSED = {
         ("river_statements_deallocated_total",),
         f'GRANT EXECUTE ON FUNCTION pg_stat_statements_info() TO "{ROLE}";',
         ("statements",),
+        since=14,
     ),
     "pg_stat_statements revoked": Refused(
         ("REVOKE EXECUTE ON FUNCTION pg_stat_statements(boolean) FROM PUBLIC",),
         "pg_stat_statements",
-        ("river_statement_calls_total", "river_statements_folded_total", "river_statements_deallocated_total"),
+        ("river_statement_calls_total", "river_statements_folded_total"),
         f'GRANT EXECUTE ON FUNCTION public.pg_stat_statements(boolean) TO "{ROLE}";',
         ("statements",),
     ),
@@ -178,7 +187,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each case that the server's version has."""
+    if "case" in metafunc.fixturenames:
+        version = metafunc.config.getoption("--pg-version")
+        metafunc.parametrize("case", [name for name, each in REFUSED.items() if each.since <= version])
+
+
 def test_what_the_server_refuses_costs_its_own_metrics(role: Role, caplog: pytest.LogCaptureFixture, case: str) -> None:
     """Absent, with its capability 0 and its fix logged once; the rest stays, and the fix brings it back."""
     refused = REFUSED[case]
