@@ -68,7 +68,7 @@ select
         'track_activities=off', 'track_activities=false', 'track_activities=no', 'track_activities=0'
     ) order by 1) as activities_off_by,
     array(select w.name from worker as w where w.oid in (select silent.role from silent) order by 1) as silent_users,
-    pg_size_bytes(current_setting('track_activity_query_size')) as query_size,
+    (select z.setting::int8 from pg_catalog.pg_settings as z where z.name = 'track_activity_query_size') as query_size,
     exists (select from setting where name = 'track_counts' and setting = 'off' and servers) as counts_off,
     current_setting('track_commit_timestamp') = 'on' as commit_timestamp,
     (
