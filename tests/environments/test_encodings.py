@@ -66,7 +66,7 @@ def test_one_bad_entry_costs_no_other_entry(role: Role) -> None:
         )
 
 
-@pytest.mark.parametrize("encoding", ["LATIN1"])
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_database_of_another_encoding_is_read(role: Role, encoding: str) -> None:
     """Every collector gives what it gives in UTF-8."""
     name = f"river_in_{encoding.lower()}"
