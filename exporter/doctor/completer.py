@@ -136,11 +136,12 @@ def examine(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
         watch = doctor.context.schema_state(schema)
         yield schema, judge_budget(watch.verdict, doctor)
         silence = watch.completions.seconds if watch.completions else None
-        late = _late(session, schema, float(doctor.config.window))
+        window = float(doctor.config.window)
+        late = _late(session, schema, window)
         doctor.commits[schema] = Commits(
             schema in before.late and late.newest != before.late[schema].newest, late.since, late.running
         )
-        yield schema, judge_completions(late, silence, doctor.timeout)
+        yield schema, judge_completions(late, silence, doctor.timeout, window)
         known = doctor.context.capable("pg_stat_statements")
         now = after.get(schema, Statements())
         yield schema, judge_history(now, now.since(before.statements.get(schema, Statements())), doctor, known=known)
@@ -167,11 +168,12 @@ def judge_budget(verdict: Verdict | None, doctor: DoctorContext) -> Finding:
     )  # fmt: skip
 
 
-def judge_completions(late: Late, silence: float | None, timeout: float) -> Finding:
+def judge_completions(late: Late, silence: float | None, timeout: float, window: float) -> Finding:
     """Whether completions come, and how late.
 
     Args:
         silence: seconds that one has been due for, as the sampler sees it.
+        window: seconds that are looked back, for at most 500 completions.
     """
     remedy = "see budget for what holds them up"
     evidence = []
@@ -186,15 +188,18 @@ def judge_completions(late: Late, silence: float | None, timeout: float) -> Find
         )  # fmt: skip
     if late.completed == 0:
         since = f"the last one {seconds(late.since)} ago" if late.since is not None else "and none before"
-        return COMPLETIONS.note(f"no completion of late, {since}; {count(late.running, 'job')} running", *evidence)
+        return COMPLETIONS.note(
+            f"no completion in the last {seconds(window)}, {since}; {count(late.running, 'job')} running", *evidence
+        )
     if late.lag is None:
         return COMPLETIONS.note(
-            f"{count(late.completed, 'completion')} of late; how late they were is not known",
+            f"{count(late.completed, 'completion')} in the last {seconds(window)}; how late they were is not known",
             remedy="see track-commit-timestamp",
         )
     return COMPLETIONS.graded(
         late.lag, timeout / 5, timeout,
-        f"{count(late.completed, 'completion')} looked at, the latest by {seconds(late.lag)}", *evidence, remedy=remedy,
+        f"{count(late.completed, 'completion')} in the last {seconds(window)}, the latest by {seconds(late.lag)}",
+        *evidence, remedy=remedy,
     )  # fmt: skip
 
 

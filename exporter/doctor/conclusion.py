@@ -14,7 +14,7 @@ CHECKS_OF: Mapping[str, tuple[str, ...]] = {
     "pool": ("pool-free", "pool-size", "server-connections", "pool-acquire"),
     "network": ("network-connect", "network-roundtrip", "network-jitter", "connection"),
     "lock": ("locks", "prepared-transactions", "idle-in-transaction"),
-    "refused": ("completions-refused", "triggers", "server"),
+    "refused": ("river-privileges", "read-only", "constraints", "triggers", "server"),
     "execution": ("triggers", "indexes", "dead-rows", "completing-plan", "completing-statement"),
     "storage": ("synchronous-standby", "checkpoints", "storage-waits"),
 }
@@ -69,11 +69,11 @@ def leading(findings: Sequence[Finding], schema: str | None, cause: str | None) 
 
 
 def next_step(finding: Finding | None) -> str:
-    """The one thing to do, on one line: SQL where there is some."""
-    if finding is None:
+    """The one thing to do and what it costs, on one line, with the SQL where there is some."""
+    if finding is None or not finding.remedy:
         return ""
-    step = finding.sql or finding.remedy
-    return f" Do: {' '.join(step.split())}" if step else ""
+    sql = f": {' '.join(finding.sql.split())}" if finding.sql else ""
+    return f" Do: {' '.join(finding.remedy.split())}{sql}"
 
 
 def conclude(doctor: DoctorContext, findings: Sequence[Finding]) -> tuple[Conclusion, ...]:

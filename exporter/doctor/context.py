@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.values import Values
 from exporter.postgres.address import Address, addresses
 from exporter.postgres.leader import Election
-from exporter.postgres.sessions import Database, Session, Unreachable
+from exporter.postgres.sessions import Connection, Database, Session, Unreachable
 from exporter.postgres.state import ConnectionState
 
 FOLDER = "exporter.doctor"
@@ -247,6 +247,20 @@ class _OneSession(Schedule):
         self.runners += shared
         self.database = Lane("database", shared)
         self.lanes.append(self.database)
+
+
+@contextmanager
+def session_without(doctor: DoctorContext, setting: str) -> Iterator[Session]:
+    """A session without one of the settings that the exporter's have: what holds then is what others have.
+
+    Raises:
+        psycopg.Error, Unreachable: it cannot be had.
+    """
+    parameters = doctor.context.database.address.parameters()
+    parameters["options"] = re.sub(rf"-c {setting}=\S+\s*", "", parameters.get("options", ""))
+    with patiently(lambda: Connection.connect(**parameters, autocommit=True)) as connection:
+        connection.deadline = time.monotonic() + doctor.context.database.deadline
+        yield Session(connection, FOLDER)
 
 
 def find_target(context: Context) -> None:

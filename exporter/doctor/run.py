@@ -24,6 +24,7 @@ from exporter.doctor import (
     network,
     plan,
     pool,
+    refusals,
     report,
     river,
     settings,
@@ -41,8 +42,8 @@ from exporter.postgres.address import Address
 from exporter.postgres.sessions import one_line
 
 GROUPS: tuple[Group, ...] = (
-    connection.GROUP, completer.GROUP, plan.GROUP, pool.GROUP, network.GROUP, locks.GROUP, table.GROUP, storage.GROUP,
-    settings.GROUP, river.GROUP, configuration.GROUP, alerts.GROUP,
+    connection.GROUP, completer.GROUP, plan.GROUP, pool.GROUP, network.GROUP, locks.GROUP, refusals.GROUP, table.GROUP,
+    storage.GROUP, settings.GROUP, river.GROUP, configuration.GROUP, alerts.GROUP,
 )  # fmt: skip
 """The groups of checks, in the order in which they are examined and documented; the first one connects."""
 

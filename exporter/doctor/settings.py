@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.doctor.context import FOLDER, DoctorContext, patiently
+from exporter.doctor.context import DoctorContext, session_without
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
 from exporter.doctor.remedy import identifier
 from exporter.doctor.remedy import table as quoted_table
 from exporter.doctor.table import Table, tables
 from exporter.humanize import count, share
-from exporter.postgres.sessions import Connection, Session
 
 TIMESTAMP = Check(
     "track-commit-timestamp",
@@ -44,9 +42,6 @@ FILLFACTOR = Check(
 LARGE = 100_000
 """Rows from which a table's options matter."""
 
-_HARMLESS = "-c statement_timeout="
-"""An option that may be given twice, in the place of the one that must not be given at all."""
-
 _RELOAD = "SELECT pg_reload_conf();"
 
 
@@ -58,13 +53,9 @@ class _Setting:
 
 def examine(doctor: DoctorContext) -> Iterator[tuple[str | None, Finding]]:
     """All checks of this group, by schema."""
-    # a session of the exporter's has a timeout of its own, and what it would have without cannot be asked in it
-    parameters = doctor.context.database.address.parameters()
-    parameters["options"] = parameters.get("options", "").replace("-c idle_in_transaction_session_timeout=", _HARMLESS)
     names = ["track_commit_timestamp", "log_lock_waits", "idle_in_transaction_session_timeout"]
-    with patiently(lambda: Connection.connect(**parameters, autocommit=True)) as connection:
-        connection.deadline = time.monotonic() + doctor.context.database.deadline
-        rows = Session(connection, FOLDER).rows(_Setting, "settings", {"names": names})
+    with session_without(doctor, "idle_in_transaction_session_timeout") as session:
+        rows = session.rows(_Setting, "settings", {"names": names})
     for finding in judge_server({row.name: row.setting for row in rows}, doctor.river_users()):
         yield None, finding
     for schema, table in tables(doctor).items():

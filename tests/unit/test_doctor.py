@@ -28,6 +28,7 @@ from exporter.doctor import (
     network,
     plan,
     pool,
+    refusals,
     report,
     river,
     settings,
@@ -136,17 +137,19 @@ def test_budget_names_the_cause_and_its_seconds() -> None:
 def test_silence_goes_before_what_completed_in_time() -> None:
     """Completions that came in time say nothing of the one that does not come."""
     late = completer.Late(500, 0.25, 0.1, 0.01, 4.0, 20, 1e9)
-    assert completer.judge_completions(late, None, 10).status == "ok"
-    assert completer.judge_completions(late, 4.0, 10).status == "warning"
-    assert completer.judge_completions(late, 12.0, 10).status == "problem"
+    assert completer.judge_completions(late, None, 10, 60).status == "ok"
+    assert completer.judge_completions(late, 4.0, 10, 60).status == "warning"
+    assert completer.judge_completions(late, 12.0, 10, 60).status == "problem"
 
 
 def test_late_completions_are_graded_and_a_clock_ahead_is_told() -> None:
     """A negative lag is the clocks' difference."""
-    finding = completer.judge_completions(completer.Late(9, 3.0, 0.1, -2.0, 0.1, 20, 1e9), None, 10)
+    finding = completer.judge_completions(completer.Late(9, 3.0, 0.1, -2.0, 0.1, 20, 1e9), None, 10, 60)
     assert finding.status == "warning"
     assert any("ahead of the database's by 2 s" in line for line in finding.evidence)
-    assert completer.judge_completions(completer.Late(0, None, None, None, None, 0, None), None, 10).status == "note"
+    assert (
+        completer.judge_completions(completer.Late(0, None, None, None, None, 0, None), None, 10, 60).status == "note"
+    )
 
 
 def test_statement_history_prefers_what_happened_while_doctor_looked() -> None:
@@ -429,6 +432,33 @@ def test_dead_rows_are_vacuumed_after_what_holds_them_is_ended() -> None:
     for holder, first in ((long, ["SELECT pg_terminate_backend(42);"]), (replace(long, seconds=4.0), [])):
         found = table.judge_dead(a_table(dead=300_000), [holder], sessions(a_backend(42)), "public")
         assert found.sql.splitlines() == [*first, vacuum]
+
+
+def test_constraints_are_a_problem_only_while_nothing_completes() -> None:
+    """A constraint that has been there for a year may have its reasons."""
+    own = refusals.Refusal("c", "CHECK ((state <> 'completed'))", None)
+    assert refusals.judge_constraints([], "public", completing=False).status == "ok"
+    kept = refusals.judge_constraints([own], "public", completing=True)
+    assert (kept.status, kept.sql) == ("note", "")
+    refusing = refusals.judge_constraints([own], "we ird", completing=False)
+    assert refusing.status == "problem"
+    assert refusing.sql == 'ALTER TABLE "we ird"."river_job" DROP CONSTRAINT "c";'
+    assert refusing.evidence == ("c: CHECK ((state <> 'completed'))",)
+
+
+def test_rights_of_river_and_a_read_only_server_are_told_with_their_owner() -> None:
+    """The user is quoted; what a role or a database has is reset, what the server has is set."""
+    assert not refusals.judge_privileges([], [], "public").examined
+    assert refusals.judge_privileges([], ["app"], "public").status == "ok"
+    assert refusals.judge_privileges(['a"b'], ['a"b'], "x").sql == 'GRANT UPDATE ON "x"."river_job" TO "a""b";'
+    assert refusals.judge_read_only([]).status == "ok"
+    found = refusals.judge_read_only(["SYSTEM", 'ROLE "a b"'])
+    assert found.status == "problem"
+    assert found.sql.splitlines() == [
+        "ALTER SYSTEM SET default_transaction_read_only = off;",
+        "SELECT pg_reload_conf();",
+        'ALTER ROLE "a b" RESET default_transaction_read_only;',
+    ]
 
 
 def test_triggers_scans_and_wraparound_are_judged() -> None:
