@@ -18,10 +18,10 @@ _HEADER = """\
 # Alert and recording rules of river-exporter, for Prometheus 2.42 or newer. Generated from config/source/rules.yaml by
 # `make generate`. The dashboards need the group river-dashboards.
 #
-# Severities: critical wakes somebody, warning is for a chat channel, info for a digest. The label `stage` is what
-# config/alertmanager.yaml mutes by. The links to dashboards need the address of your Grafana:
+# Severities: critical is for a pager, warning for a chat channel, info for a digest. config/alertmanager.yaml mutes by
+# the label `stage`. The links to dashboards need the address of your Grafana:
 #   sed -i 's#https://grafana.example.com#https://grafana.your.domain#' alerts.yaml
-# `namespace` and `schema` tell one River from another: outside Kubernetes give the targets of each database a label
+# `namespace` and `schema` identify a River: outside Kubernetes give the targets of each database a label
 # `namespace` of its own, as config/prometheus.yaml does.
 """
 
