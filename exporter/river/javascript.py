@@ -33,6 +33,8 @@ _SHAPES = (
 
 _BARE = (
     Shape("PGNotifyMany", "select pg_notify(concat(coalesce($1::text, current_schema()),"),
+    Shape("PGNotifyMany", "with notifications as (select pg_notify(concat(coalesce($1::text, current_schema()),"),
+    Shape("PGGetProductAndVersion", "select current_setting(", ("as date_style", "yb_listen_notify_enabled")),
     Shape("IndexReindexArtifacts", "with index_artifacts as (select c.relname::text as artifact_name"),
 )
 

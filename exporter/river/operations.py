@@ -211,10 +211,12 @@ def _classify(text: str) -> Statement:
         found = _named(named[1], plain, river=river)
     elif marked:
         found = _marked(MARKERS[marked[0]], plain, river=river)
+    elif command := _command(word, body):
+        return command
     elif river:
         found = None if _PRO.search(folded) else _fitting(_SHAPES, plain, word)
     else:
-        found = _command(word, body) or _fitting(_BARE, plain, word)
+        found = _fitting(_BARE, plain, word)
         if found is None and (cut := _without_table(plain)) and not _UPDATE.search(folded):
             found = cut
     if found is not None:

@@ -164,6 +164,7 @@ def test_each_minor_version_of_go_is_recognised(version: str, schema: str | None
         ('LISTEN "a.b.river_insert";LISTEN "a.b.river_contr', "a.b"),
         ('LISTEN "a ""b"".river_insert"', 'a "b"'),
         ('listen "orders"; listen "jobs.river_insert"', "jobs"),
+        ('LISTEN "river_job.river_insert"', "river_job"),
     ],
 )
 def test_topics_in_one_string_are_rivers(text: str, schema: str) -> None:
