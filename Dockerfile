@@ -14,7 +14,10 @@ RUN python3 -m pip install --quiet --no-compile --no-deps --require-hashes --onl
     --target packages --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
-RUN python3 -m pip wheel --quiet --no-deps --wheel-dir dist . \
+ARG REVISION=unknown
+ARG BRANCH=unknown
+RUN printf '{"revision": "%s", "branch": "%s"}\n' "$REVISION" "$BRANCH" > exporter/build.json \
+  && python3 -m pip wheel --quiet --no-deps --wheel-dir dist . \
   && python3 -m pip install --quiet --no-compile --no-deps --no-index --target packages dist/*.whl
 COPY image/lay_out.py ./
 RUN python3 lay_out.py --packages packages --tree /tree

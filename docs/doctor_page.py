@@ -37,6 +37,7 @@ wraparound): for those there is a step in words. None advises more connections t
 | not examined | it could not be judged, for want of a right or a setting, on a standby, or behind a lock | 0 |
 | warning | it will hurt, or hurts a little | 1 (0 with `--fail-on problem`) |
 | problem | it hurts now | 2 |
+| (none) | doctor was used wrongly, or the configuration is wrong: nothing was examined | 3 |
 
 | flag | what it does |
 | --- | --- |

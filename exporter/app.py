@@ -29,6 +29,7 @@ from exporter.postgres.leader import Election
 from exporter.postgres.sessions import Database
 from exporter.postgres.state import ConnectionState
 from exporter.status import Status
+from exporter.version import build
 
 log = logging.getLogger("exporter")
 
@@ -39,7 +40,14 @@ UP = gauge(
 UNREACHABLE = gauge(
     "river_database_unreachable", "1 while river_up is 0, with the error category; absent otherwise", "reason"
 )
-BUILD = gauge("river_exporter_build_info", "1, with the version", "version")
+BUILD = gauge(
+    "river_exporter_build_info",
+    "1, with what was built: version, revision and branch, and the Python that runs it",
+    "version",
+    "revision",
+    "branch",
+    "pythonversion",
+)
 RELOADED = gauge("river_exporter_config_last_reload_successful", "1 when the last reading of the configuration worked")
 RELOADED_AT = gauge(
     "river_exporter_config_last_reload_success_timestamp_seconds", "Unix time of the configuration in force"
@@ -53,6 +61,12 @@ UNDECODABLE = counter(
 )
 METRICS = (UP, UNREACHABLE, BUILD, RELOADED, RELOADED_AT, DATABASE_SECONDS, UNDECODABLE, *RUNNER_METRICS)
 """What the exporter says of itself, beside its collectors."""
+
+
+def build_sample() -> Sample:
+    """What runs, as `river_exporter_build_info`."""
+    found = build()
+    return BUILD.sample(1, found.version, found.revision, found.branch, found.pythonversion)
 
 
 class App:
@@ -157,7 +171,7 @@ class App:
             yield UP.sample(float(state is ConnectionState.UP))
         if state.failed:
             yield UNREACHABLE.sample(1, state.value)
-        yield BUILD.sample(1, __version__)
+        yield build_sample()
         yield RELOADED.sample(float(self._reloaded[0]))
         yield RELOADED_AT.sample(self._reloaded[1])
         yield DATABASE_SECONDS.sample(self.context.database.seconds)

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from exporter import __version__
-from exporter.app import BUILD, RELOADED
+from exporter.app import RELOADED, build_sample
 from exporter.config import Web
 from exporter.errors import ConfigError
 from exporter.http.routes import Routes
@@ -133,5 +132,5 @@ def _server(flags: Mapping[str, Any], routes: Routes) -> Server:
 
 def _samples() -> Iterator[Sample]:
     """What there is to say without a configuration."""
-    yield BUILD.sample(1, __version__)
+    yield build_sample()
     yield RELOADED.sample(0)

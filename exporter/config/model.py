@@ -217,14 +217,24 @@ class Loaded:
 
     Attributes:
         named: a dotted key as a message names it: `file:line: key`, or the variable or flag that gave it.
+        problems: what is wrong; the configuration has the defaults there.
     """
 
     config: Config
     named: Callable[[str], str]
+    problems: tuple[str, ...] = ()
 
 
 def read(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Loaded:
     """As `load`, with where each key was given."""
+    loaded = examine(path, environment, flags)
+    if loaded.problems:
+        raise ConfigError(*loaded.problems)
+    return loaded
+
+
+def examine(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Loaded:
+    """As `read`, but what is wrong is listed; raises ConfigError only for a file that cannot be read at all."""
     source = _Source(YamlFile.read(path, "configuration file") if path else None)
     wrong: list[str] = []
     for key, text in _environment(environment, wrong).items():
@@ -236,9 +246,7 @@ def read(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         source.put(key, value, f"--{key.replace('_', '-')}")
     config = _converted(source, wrong)
     wrong += _check(config, source)
-    if wrong:
-        raise ConfigError(*wrong)
-    return Loaded(config, source.named)
+    return Loaded(config, source.named, tuple(wrong))
 
 
 def _converted(source: _Source, wrong: list[str]) -> Config:

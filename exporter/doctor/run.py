@@ -200,7 +200,7 @@ def _stronger(options: Options) -> Address | None:
     option = "--explain.url-file"
     address = Address(
         option,
-        Endpoint(url=read_text(str(path), option)),
+        Endpoint(url=read_text(str(path), option, regular=False)),
         None,
         {"application_name": "river-exporter doctor", "connect_timeout": "5"},
         named=lambda _: option,

@@ -53,6 +53,7 @@ VARYING = (
     (r"\b\d+\.\d+\b", "NUMBER"),
     (r"\binstance=\"[^\"]*\"", "instance"),
     (r"[ \t]+", " "),
+    (r"branch: [^,]+, revision: [^)]+", "BUILD"),
 )
 
 
