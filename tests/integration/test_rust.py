@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.river.operations import Statement, classify
 from tests.collecting import Exporter
 from tests.conftest import Database, StartRiver
 from tests.playing import idle
-from tests.testbed.process import wait_for
+from tests.testbed.process import ServerFailed, wait_for
 
 pytestmark = pytest.mark.parametrize("river_version", ["rust-0.5"])
 
@@ -122,6 +124,37 @@ def test_a_row_lock_of_some_seconds_is_a_lock(database: Database, river: StartRi
             assert found["river_completer_cause"] == {("public", "lock"): 1}
             assert found["river_completer_budget_used_ratio"]["public",] > 0.4
         assert worker.deadlines() == []
+
+
+def test_a_test_may_take_the_pool_away_and_change_the_jobs(database: Database, river: StartRiver) -> None:
+    """The worker's own endpoint, by which faults are provoked; the pool's statistics follow."""
+
+    def used() -> float:
+        text = requests.get(worker.metrics_url, timeout=5).text
+        families = text_string_to_metric_families(text)
+        samples = [sample for family in families for sample in family.samples]
+        assert {sample.name for sample in samples} == {"db_client_connection_count", "db_client_connection_max"}
+        return sum(each.value for each in samples if each.labels.get("db_client_connection_state") == "used")
+
+    def running() -> int:
+        with database.connect() as connection:
+            return connection.execute(LOCK.removesuffix(" FOR UPDATE")).rowcount
+
+    worker = river(rate=0, pool=8, queues={"default": 2, "mail": 2})
+    assert worker.leak(6) == 6
+    assert used() >= 6
+    with pytest.raises(ServerFailed, match="leaked, then: no free connection"):
+        worker.leak(6)
+    assert worker.release() >= 6
+    worker.set_jobs(Seconds=60, Hold=True)
+    worker.set_rate(50)
+    wait_for(lambda: running() == 4 and used() >= 4, 20, "jobs that hold connections, in both queues")
+    assert worker.cancel() == 4
+    worker.release()
+    worker.set_jobs(Seconds=0, Hold=False)
+    wait_for(lambda: running() < 4, 20, "the held jobs to end")
+    with pytest.raises(ServerFailed, match="unknown field `LongShare`"):
+        worker.set_jobs(LongShare=1)
 
 
 def test_at_the_deadline_the_statement_runs_on_beside_its_retry(database: Database, river: StartRiver) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import re
+import tomllib
 import tracemalloc
 from collections.abc import Callable, Iterator
 
@@ -11,6 +12,7 @@ from docs.generate import RIVERS, rivers_page
 from exporter.river.operations import CACHED, COMPLETING, Statement, _classify, classify
 from exporter.river.supported import BY_NAME, SUPPORTED, matrix
 from tests.testbed.emulators import EMULATORS, Emulator, examples
+from tests.testbed.river import RUST_SOURCES, SOURCES
 from tests.testbed.river_source import statements
 from tests.unit.test_operations import nameless, normalised, written
 
@@ -267,6 +269,18 @@ def test_a_foreign_statement_cut_anywhere_is_left_alone() -> None:
     for text in foreign(1000):
         cut = text[: chance.randrange(20, 1023)]
         assert not classify(cut).certain, cut
+
+
+def test_the_versions_said_to_be_run_are_those_of_the_workers() -> None:
+    """Of Go's two modules and of Rust's lock file; the other runtimes are emulated, and said to be."""
+    modules = [(SOURCES / name).read_text() for name in ("river016.mod", "go.mod")]
+    go = [re.search(r"github\.com/riverqueue/river v(\S+)", module) for module in modules]
+    assert BY_NAME["go"].run == tuple(found[1] for found in go if found)
+    locked = tomllib.loads((RUST_SOURCES / "Cargo.lock").read_text())["package"]
+    rust = tuple(package["version"] for package in locked if package["name"] == "riverqueue")
+    assert BY_NAME["rust"].run == rust == BY_NAME["rust"].read
+    assert BY_NAME["go"].read == (f"0.16.0 to {NEWEST[1:]}",)
+    assert {runtime.name for runtime in SUPPORTED if not runtime.run} == {emulator.name for emulator in EMULATORS}
 
 
 def test_every_runtime_is_complete() -> None:
