@@ -24,7 +24,7 @@ COLUMNS = tuple(f"river_job.{column}" for column in JOB_COLUMNS if column != "st
 """A capability for each column that some queries need; without `state` no query of river_job runs at all."""
 
 _SETUP = "run the SQL that `river-exporter setup-sql` prints"
-_GIVEN_UP = "what is read from it stays absent"
+_WITHOUT = "without it its metrics stay absent"
 
 REMEDIES: Mapping[str, str] = {
     "river_schema": "set river.schemas to the schema River was migrated in, or run River's migrations",
@@ -52,15 +52,14 @@ REMEDIES: Mapping[str, str] = {
     "pg_try_advisory_lock": "GRANT EXECUTE ON FUNCTION pg_catalog.pg_try_advisory_lock(int, int) TO river_exporter;",
     "pg_control_system": "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO river_exporter;",
     "pg_postmaster_start_time": "GRANT EXECUTE ON FUNCTION pg_catalog.pg_postmaster_start_time() TO river_exporter;",
-    "pg_stat_database": f"GRANT SELECT ON pg_catalog.pg_stat_database TO river_exporter; else {_GIVEN_UP}",
-    "pg_stat_wal": f"GRANT SELECT ON pg_catalog.pg_stat_wal TO river_exporter; else {_GIVEN_UP}",
-    "pg_stat_io": f"GRANT SELECT ON pg_catalog.pg_stat_io TO river_exporter; else {_GIVEN_UP}",
-    "pg_stat_checkpointer": f"GRANT SELECT ON pg_catalog.pg_stat_checkpointer TO river_exporter; else {_GIVEN_UP}",
-    "pg_stat_replication": f"GRANT SELECT ON pg_catalog.pg_stat_replication TO river_exporter; else {_GIVEN_UP}",
-    "pg_replication_slots": f"GRANT SELECT ON pg_catalog.pg_replication_slots TO river_exporter; else {_GIVEN_UP}",
-    "pg_prepared_xacts": f"GRANT SELECT ON pg_catalog.pg_prepared_xacts TO river_exporter; else {_GIVEN_UP}",
-    "pg_stat_progress_vacuum": "GRANT SELECT ON pg_catalog.pg_stat_progress_vacuum TO river_exporter; "
-    f"else {_GIVEN_UP}",
+    "pg_stat_database": f"GRANT SELECT ON pg_catalog.pg_stat_database TO river_exporter; {_WITHOUT}",
+    "pg_stat_wal": f"GRANT SELECT ON pg_catalog.pg_stat_wal TO river_exporter; {_WITHOUT}",
+    "pg_stat_io": f"GRANT SELECT ON pg_catalog.pg_stat_io TO river_exporter; {_WITHOUT}",
+    "pg_stat_checkpointer": f"GRANT SELECT ON pg_catalog.pg_stat_checkpointer TO river_exporter; {_WITHOUT}",
+    "pg_stat_replication": f"GRANT SELECT ON pg_catalog.pg_stat_replication TO river_exporter; {_WITHOUT}",
+    "pg_replication_slots": f"GRANT SELECT ON pg_catalog.pg_replication_slots TO river_exporter; {_WITHOUT}",
+    "pg_prepared_xacts": f"GRANT SELECT ON pg_catalog.pg_prepared_xacts TO river_exporter; {_WITHOUT}",
+    "pg_stat_progress_vacuum": f"GRANT SELECT ON pg_catalog.pg_stat_progress_vacuum TO river_exporter; {_WITHOUT}",
     "pgstattuple": "GRANT EXECUTE ON FUNCTION pgstatginindex(regclass) TO river_exporter;",
 }
 """Every capability, with its general fix; what is known of the role, the schema and the server goes before it."""
@@ -72,6 +71,13 @@ OPTIONAL = {
     "pg_stat_progress_vacuum", "pgstattuple",
 }  # fmt: skip
 """What some River or some provider cannot give: no alert fires unless it was there before."""
+
+TRIED = frozenset({
+    "pg_try_advisory_lock", "pg_control_system", "pg_postmaster_start_time", "pg_stat_database", "pg_stat_wal",
+    "pg_stat_io", "pg_stat_checkpointer", "pg_stat_replication", "pg_replication_slots", "pg_prepared_xacts",
+    "pg_stat_progress_vacuum", "pg_stat_statements_texts", "pg_stat_statements_info", "pgstattuple",
+})  # fmt: skip
+"""What shows only when it is tried; no collector may need one of them, as it would never be tried again."""
 
 # the server refused a statement for what it is, not for how busy it is; 55000 is an extension that is not preloaded
 _REFUSED = (
@@ -172,7 +178,7 @@ def fix(capability: str, role: str, sqlstate: str | None, reason: str) -> str:
     """The SQL that gives a refused capability to this role, or that this server does not have it."""
     general = fixed_for(role, capability)
     if sqlstate == psycopg.errors.FeatureNotSupported.sqlstate:
-        return f"this server does not offer {capability}: {_GIVEN_UP}"
+        return f"this server does not offer {capability}: its metrics stay absent"
     denied = _DENIED.search(reason)
     if not denied or denied[2] in general:
         return general

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import psycopg
 
+from exporter.collectors.capabilities import OPTIONAL, REMEDIES, TRIED
 from exporter.collectors.context import Target
-from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
+from exporter.collectors.target import remedy
 from exporter.doctor.context import DoctorContext, at_limit, find_target
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
@@ -114,16 +115,27 @@ def judge(target: Target) -> Iterator[Finding]:
 
 def _rights(target: Target) -> Iterator[Finding]:
     """What is missing, but for what other checks are about."""
-    elsewhere = ("river_schema", "primary", "server_version", "track_commit_timestamp")
+    elsewhere = {"river_schema", "primary", "server_version", "track_commit_timestamp"} | TRIED
     missing = [name for name, there in target.capabilities.items() if not there and name not in elsewhere]
     if not target.schemas:
         missing = [name for name in missing if not name.startswith("river_")]
     if not missing:
         yield RIGHTS.ok("the role sees everything it needs")
     for name in missing:
-        make = RIGHTS.problem if name in VITAL else RIGHTS.note if name in OPTIONAL else RIGHTS.warning
-        words, sql = statements(remedy(target, name))
-        yield make(f"{name} is not to be seen", remedy=words or "run this as a superuser", sql=sql)
+        yield _missing(name, remedy(target, name))
+
+
+def refused(doctor: DoctorContext) -> Iterator[Finding]:
+    """What the server refused while doctor watched: views and functions that only trying shows to be closed."""
+    for name, fix in doctor.context.refusals.remedies():
+        if fix:
+            yield _missing(name, fix)
+
+
+def _missing(name: str, fix: str) -> Finding:
+    make = RIGHTS.problem if name in VITAL else RIGHTS.note if name in OPTIONAL else RIGHTS.warning
+    words, sql = statements(fix)
+    return make(f"{name} is not to be seen", remedy=words or "run this as a superuser", sql=sql)
 
 
 def statements(text: str) -> tuple[str, str]:

@@ -100,6 +100,7 @@ def examine(options: Options, environment: Mapping[str, str], say: Callable[[str
         _before(doctor, others)
         say(f"watching River for {options.watch:.0f} s")
         watch(doctor, options.watch)
+        findings += connection.refused(doctor)
         for group in others:
             if group.wanted is None or group.wanted(options):
                 if group.progress:

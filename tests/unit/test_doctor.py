@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 
@@ -603,6 +604,22 @@ def test_configuration_notes_what_is_not_seen_and_warns_of_what_cannot_warn() ->
     full = doctor(RIVER_EXPORTER_RIVER_METRICS_URLS="http://x/metrics", RIVER_EXPORTER_RIVER_WORKERS="8").config
     assert [each.status for each in configuration.judge(full)] == ["ok"]
     assert configuration.judge_collectors({"lag": "no answer"}, 8).status == "warning"
+
+
+def test_what_the_server_refused_while_it_was_watched_is_a_finding() -> None:
+    """With the SQL; what a provider does not offer is a note."""
+    examined = doctor()
+    with examined.context.refusals.optional("pg_stat_wal"):
+        raise psycopg.errors.InsufficientPrivilege("permission denied for view pg_stat_wal")
+    with examined.context.refusals.optional("pg_try_advisory_lock"):
+        raise psycopg.errors.InsufficientPrivilege("permission denied for function pg_try_advisory_lock")
+    found = {each.summary: (each.status, each.sql) for each in connection.refused(examined)}
+    assert found == {
+        "pg_stat_wal is not to be seen": ("note", "GRANT SELECT ON pg_catalog.pg_stat_wal TO river_exporter;"),
+        "pg_try_advisory_lock is not to be seen": (
+            "warning", "GRANT EXECUTE ON FUNCTION pg_catalog.pg_try_advisory_lock(int, int) TO river_exporter;",
+        ),
+    }  # fmt: skip
 
 
 def test_rights_that_are_missing_are_graded_by_what_they_cost() -> None:

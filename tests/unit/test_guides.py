@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 OWN = ("budget.md", "comparison.md", "database-role.md", "doctor.md", "faq.md", "pgbouncer.md", "pool-statistics.md")
 FOREIGN = {
     "river_job", "river_leader", "river_queue", "river_client", "river_client_queue", "river_migration",
-    "river_exporter",
+    "river_exporter", "river_schema",
 }  # fmt: skip
-"""Words that begin like a metric and are tables of River's, or the role."""
+"""Words that begin like a metric and are tables of River's, the role, or a capability."""
 
 
 @pytest.fixture(params=OWN)
