@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Database
-from tests.pool_snippet import exposes_a_pool
-from tests.testbed.cache import fetch, go, go_build, run
+from tests.pool_snippet import exposes_a_pool, node
+from tests.testbed.cache import go, go_build
 
 MODULE = Path(__file__).parents[1] / "pool_snippets"
 
@@ -30,17 +28,15 @@ def test_snippet_exposes_a_pool_that_is_understood(name: str, source: str, datab
 
 def test_node_s_snippet_exposes_a_pool_that_is_understood(database: Database) -> None:
     """By an exporter of pg-pool that its users take; how many wait is known, for how long is not."""
-    folder = MODULE / "node"
+    found = exposes_a_pool("node", node(MODULE / "node"), "pg_pool", DATABASE_URL=database.superuser_url)
+    assert found.pending == 0
+    assert not found.says_waits
 
-    def install(into: Path) -> None:
-        for name in ("package.json", "main.js"):
-            shutil.copy(folder / name, into)
-        remedy = "install Node.js with npm and check that it reaches its registry"
-        run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], "node", remedy, cwd=into)
 
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.iterdir()))).hexdigest()[:16]
-    program = fetch(f"pool_snippet_node-{digest}", install) / "main.js"
-    found = exposes_a_pool("node", ["node", program], "pg_pool", DATABASE_URL=database.superuser_url)
+def test_opentelemetry_s_snippet_exposes_a_pool_that_is_understood(database: Database) -> None:
+    """With a maximum, and no wait time."""
+    command = node(MODULE / "opentelemetry")
+    found = exposes_a_pool("opentelemetry", command, "otel", DATABASE_URL=database.superuser_url)
     assert found.pending == 0
     assert not found.says_waits
 

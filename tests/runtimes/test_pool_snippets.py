@@ -14,7 +14,7 @@ import pytest
 from exporter.collectors.pools.statistics import change, parse
 from tests.conftest import Database
 from tests.pool_snippet import exposes_a_pool
-from tests.testbed.cache import fetch, run
+from tests.testbed.cache import cargo_build, fetch, run
 
 MODULE = Path(__file__).parents[1] / "pool_snippets"
 
@@ -61,18 +61,6 @@ def test_hikaricp_counts_an_acquire_that_timed_out_as_an_acquire(database: Datab
 @pytest.mark.timeout(1800)  # sqlx takes minutes to compile, once
 def test_rust_s_snippet_exposes_a_pool_that_is_understood(database: Database) -> None:
     """What sqlx tells of its pool: no waits."""
-    folder = MODULE / "rust"
-
-    def build(into: Path) -> None:
-        remedy = f"install Rust with cargo, and try it by hand: cd {folder} && cargo build --release"
-        shutil.copytree(folder, into / "source")
-        command = ["cargo", "build", "--release", "--quiet", "--target-dir", str(into / "target")]
-        run(command, "rust", remedy, cwd=into / "source")
-        (into / "target" / "release" / "pool-snippet").rename(into / "pool-snippet")
-        shutil.rmtree(into / "target")
-
-    sources = sorted(path for path in folder.rglob("*") if path.suffix in {".rs", ".toml"})
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    program = fetch(f"pool_snippet_rust-{digest}", build) / "pool-snippet"
+    program = cargo_build(MODULE / "rust", "pool_snippet_rust")
     found = exposes_a_pool("rust", [program], "sqlx", DATABASE_URL=database.superuser_url)
     assert not found.says_waits

@@ -94,6 +94,9 @@ db_client_connections_wait_time_milliseconds_sum{pool_name="app"} 2500
 db_client_connections_wait_time_milliseconds_count{pool_name="app"} 1000
 """
 
+OTEL_WITHOUT_UNITS = OTEL.replace("_seconds", "")
+OTEL_OLD_WITHOUT_UNITS = OTEL_OLD.replace("_milliseconds", "")
+
 HIKARICP = """# TYPE hikaricp_connections gauge
 hikaricp_connections{pool="app"} 9.0
 hikaricp_connections_active{pool="app"} 7.0
@@ -128,7 +131,20 @@ sqlx_pool_idle_connections 2
 sqlx_pool_max_connections 10
 """
 
-PAGES = (IBM, OTELPGX, CMACKENZIE, SQL, OTEL, OTEL_OLD, HIKARICP, PG_POOL, ACTIVE_RECORD, SQLX)
+PAGES = (
+    IBM,
+    OTELPGX,
+    CMACKENZIE,
+    SQL,
+    OTEL,
+    OTEL_OLD,
+    OTEL_WITHOUT_UNITS,
+    OTEL_OLD_WITHOUT_UNITS,
+    HIKARICP,
+    PG_POOL,
+    ACTIVE_RECORD,
+    SQLX,
+)
 
 NOT_READ = {"pgxpool_constructing_connections"}
 """The newer spelling of one of otelpgx's, which means the same."""
@@ -153,6 +169,8 @@ def values(found: PoolStatistics) -> dict[str, float]:
         (OTEL, "otel", True, {"pending": 4, "acquires": 1000, "waited": 2.5, "canceled": 3}),
         (OTEL_SHORT, "otel", True, {"pending": 4, "acquires": 1000, "waited": 2.5, "canceled": 3}),
         (OTEL_OLD, "otel", True, {"pending": 4, "acquires": 1000, "waited": 2.5, "canceled": 3}),
+        (OTEL_WITHOUT_UNITS, "otel", True, {"pending": 4, "acquires": 1000, "waited": 2.5, "canceled": 3}),
+        (OTEL_OLD_WITHOUT_UNITS, "otel", True, {"pending": 4, "acquires": 1000, "waited": 2.5, "canceled": 3}),
         (HIKARICP, "hikaricp", True, {"total": 9, "pending": 4, "acquires": 1000, "waited": 2.5, "canceled": 3}),
         (PG_POOL, "pg_pool", False, {"total": 9, "pending": 4}),
         (ACTIVE_RECORD, "activerecord", False, {"total": 9, "pending": 4}),
