@@ -9,7 +9,7 @@ from exporter.river.supported import BY_NAME
 from tests.collecting import Exporter
 from tests.conftest import Database
 from tests.playing import idle
-from tests.testbed.emulators import EMULATORS, Emulator, JavaScript, examples
+from tests.testbed.emulators import EMULATORS, Emulator, JavaScript, Ruby, examples
 from tests.testbed.process import wait_for
 
 each = pytest.mark.parametrize("emulator", EMULATORS, ids=lambda emulator: emulator.name)
@@ -97,6 +97,19 @@ def test_every_statement_runs_on_rivers_tables_and_is_known_as_stored(
             connection.pgconn.exec_params(text.encode(), [None] * parameters)
             stored = [classify(query) for (query,) in connection.execute(STORED).fetchall()]
             assert operation in {statement.operation for statement in stored}, operation
+
+
+def test_a_ruby_completion_that_fails_makes_the_job_run_again(database: Database) -> None:
+    """As a lock_timeout of its role would have it: the job had succeeded, and is retryable now."""
+    url = f"{database.superuser_url}?options=-c%20lock_timeout%3D500ms"
+    with Ruby(url, job_seconds=0.5) as worker, database.connect() as connection:
+        wait_for(lambda: worker.completed >= 5 and running(database) >= 3, 20, "jobs that are completed, and others")
+        with idle(database, LOCKS["row"]):
+            wait_for(lambda: worker.failures, 15, "the lock's timeout")
+        assert "canceling statement due to lock timeout" in worker.failures[0]
+        retryable = "SELECT errors::text FROM river_job WHERE state = 'retryable'"
+        rows = wait_for(lambda: connection.execute(retryable).fetchall(), 10, "a job to be retried")
+        assert "the completion failed" in rows[0][0]
 
 
 def test_javascript_has_its_statement_cancelled_at_the_deadline(database: Database) -> None:

@@ -304,9 +304,19 @@ AND scheduled_at<=$1 FOR UPDATE""",
 
 
 class Ruby(Emulator):
-    """Each worker's thread completes its own job, once and without a deadline; the values stand in the text."""
+    """Each worker's thread completes its own job, once and without a deadline; the values stand in the text.
+
+    A completion that fails is written down as a failed attempt of the job.
+    """
 
     name = "ruby"
+    failed = """UPDATE river_job
+SET errors = array_append(errors, '{{"error": "the completion failed"}}'::jsonb),
+    finalized_at = CASE WHEN metadata ? 'cancel_attempted_at' THEN {now}::timestamptz ELSE NULL END,
+    state = CASE WHEN metadata ? 'cancel_attempted_at' THEN 'cancelled' ELSE 'retryable'::river_job_state END
+WHERE id = {id} AND state = 'running'
+RETURNING id, attempt
+"""
     statements: ClassVar[Mapping[str, str]] = {
         "JobSetStateIfRunning": """UPDATE river_job SET state = 'completed', finalized_at = {now}::timestamptz
 WHERE id = {id} AND state = 'running' AND NOT (metadata ? 'cancel_attempted_at')
@@ -344,7 +354,7 @@ WHERE leader_id = {client}
 
     def fetch(self, connection: psycopg.Connection, limit: int) -> list[Job]:
         """Take jobs."""
-        return self._send(connection, "JobGetAvailable", limit=limit)
+        return self._send(connection, self.statements["JobGetAvailable"], limit=limit)
 
     def _loops(self) -> list[Callable[[], None]]:
         return [self._work, self._end, *[self.complete_loop] * self._workers]
@@ -355,17 +365,18 @@ WHERE leader_id = {client}
             while not self._stop.wait(TICK):
                 for job, _ in self._batch(1):
                     try:
-                        self._send(connection, "JobSetStateIfRunning", id=job)
+                        self._send(connection, self.statements["JobSetStateIfRunning"], id=job)
                         self.completed += 1
                     except psycopg.Error as error:
                         self.failures.append(str(error).strip())
+                        with suppress(psycopg.Error):  # then the job stays running
+                            self._send(connection, self.failed, id=job)
 
-    def _send(self, connection: psycopg.Connection, operation: str, **values: int) -> list[Job]:
+    def _send(self, connection: psycopg.Connection, text: str, **values: int) -> list[Job]:
         """Run a statement with its values in the text."""
         now = datetime.now(UTC).isoformat()
         named = {name: sql.Literal(value) for name, value in {"now": now, "client": self.name, **values}.items()}
-        text = sql.SQL(self._commented(self.statements[operation])).format(**named)
-        return connection.execute(text).fetchall()
+        return connection.execute(sql.SQL(self._commented(text)).format(**named)).fetchall()
 
 
 EMULATORS: tuple[type[Emulator], ...] = (JavaScript, Java, Ruby)
@@ -384,7 +395,7 @@ def _cancel_backend(connection: psycopg.Connection, pid: int) -> None:
 def examples(emulator: type[Emulator]) -> Sequence[tuple[str, str]]:
     """Return each operation with a statement as pg_stat_activity would show it."""
     values = {"now": "'2026-11-28T10:00:00Z'", "client": "'one'", "id": "4711", "limit": "100"}
-    return [
-        (operation, text.format(**values) if emulator is Ruby else text)
-        for operation, text in emulator.statements.items()
-    ]
+    if emulator is not Ruby:
+        return list(emulator.statements.items())
+    texts = [*emulator.statements.items(), ("JobSetStateIfRunning", Ruby.failed)]
+    return [(operation, text.format(**values)) for operation, text in texts]
