@@ -53,7 +53,8 @@ def render(
     return "\n".join(
         [
             "-- The least a running exporter needs. Run it in River's database as a superuser; run it again",
-            "-- after River's next migration, or when a schema is added.",
+            "-- after River's next migration, or when a schema is added. It takes no right away, and what an older one",
+            "-- granted keeps working for what it covers.",
             _create_role(role, password),
             f"alter role {_name(role)} login connection limit {limit};",
             "-- the statistics views: other users' statements, waits and locks",
@@ -73,7 +74,7 @@ def _create_role(role: str, password: str | None) -> str:
         f"end {_TAG};",
     ]
     if password is None:
-        lines.append(f"-- give it a password without showing one: \\password {_comment(role)}")
+        lines.append(f"-- give it a password without showing one: \\password {_comment(_name(role))}")
     else:
         lines.append(f"alter role {_name(role)} password {_text(password)};")
     return "\n".join(lines)
@@ -83,7 +84,7 @@ def _schema(schema: str, role: str) -> str:
     tables = ", ".join(_text(table) for table in SMALL_TABLES)
     return "\n".join(
         [
-            f"-- River in schema {_comment(schema)}: no job's arguments, metadata or errors",
+            f"-- River in schema {_comment(_name(schema))}: no job's arguments, metadata or errors",
             f"grant usage on schema {_name(schema)} to {_name(role)};",
             f"grant select ({', '.join(JOB_COLUMNS)}) on {_name(schema)}.river_job to {_name(role)};",
             f"do {_TAG} declare t text; begin",
@@ -105,4 +106,5 @@ def _text(value: str) -> str:
 
 
 def _comment(name: str) -> str:
+    """A name that cannot end its comment, and so never begins a statement."""
     return name.replace("\n", " ").replace("\r", " ")
