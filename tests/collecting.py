@@ -13,7 +13,7 @@ from psycopg import sql
 from exporter.collectors.base import Collector, DatabaseCollector
 from exporter.collectors.context import Context
 from exporter.collectors.discovery import classes
-from exporter.collectors.runner import _check
+from exporter.collectors.runner import publish
 from exporter.config import load
 from exporter.metrics.metric import Buckets, Totals
 from exporter.metrics.snapshot import Snapshot
@@ -74,8 +74,7 @@ class Exporter:
         metrics are among them. What it raises passes.
         """
         collector = self.collector(name)
-        samples = list(collector.collect())
-        _check(collector, samples)
+        samples = publish(collector)
         self.context.snapshot.put(name, samples, 3 * collector.pace())
         samples += [held for held in self.context.snapshot.held() if held.metric in collector.metrics]
         found: Values = {}

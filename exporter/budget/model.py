@@ -90,6 +90,7 @@ class Budget:
     _ticks: deque[_Tick] = field(default_factory=deque)
     _leader: str | None = None
     _rival: tuple[str, float] | None = None
+    _episode: float | None = None
 
     def tick(
         self,
@@ -118,7 +119,9 @@ class Budget:
         if network:
             anew = network.anew + network.done if opened else 0.0
             passed["network"] = min(anew + network.done * trips, self.timeout)
-        for seconds in self._candidates(database, passed, waits):
+        limit = self._elapsed(now, database, waits)
+        for candidate in self._candidates(database, passed, waits):
+            seconds = _within(limit, candidate)
             self._ticks.append(_Tick(now, MappingProxyType(seconds), sum(seconds.values())))
         # a dead network empties the pool as well, and what is seen in the database is seen best
         current: list[Mapping[str, float]] = [database] if database is not None else []
@@ -128,6 +131,20 @@ class Budget:
             self._ticks.popleft()
         sources = {cause: wait.source for cause, wait in waits.items()}
         return self._verdict(now, _stall(current), sources, database)
+
+    def _elapsed(self, now: float, database: Mapping[str, float] | None, waits: Mapping[str, Wait]) -> float:
+        """Seconds since anything was slow, without a pause: no attempt of this trouble can have taken longer.
+
+        Two sources may show one stall, as a dead network empties the pool too; added up they would be more than what
+        happened.
+        """
+        longest = max([sum((database or {}).values()), *(wait.worst for wait in waits.values())], default=0.0)
+        if longest < ALIKE:
+            self._episode = None
+            return float("inf")
+        begun = now - longest
+        self._episode = begun if self._episode is None else min(self._episode, begun)
+        return now - self._episode
 
     def _candidates(
         self, database: Mapping[str, float] | None, passed: Mapping[str, float], waits: Mapping[str, Wait]
@@ -190,3 +207,18 @@ def _stall(current: Sequence[Mapping[str, float]]) -> tuple[float | None, str | 
         return stall, None
     seconds = next(each for each, total in zip(current, totals, strict=True) if total >= max(stall - ALIKE, stall / 2))
     return stall, max(seconds, key=lambda cause: seconds[cause])
+
+
+def _within(limit: float, seconds: Mapping[str, float]) -> dict[str, float]:
+    """The same split, its smaller long parts shortened so that the whole is no longer than `limit` seconds."""
+    found = {cause: each if each < ALIKE else min(each, max(limit, ALIKE)) for cause, each in seconds.items()}
+    excess = sum(found.values()) - limit
+    for cause in sorted(found, key=lambda each: found[each])[:-1]:
+        if excess <= 0:
+            break
+        if found[cause] < ALIKE:
+            continue
+        cut = min(excess, found[cause])
+        found[cause] -= cut
+        excess -= cut
+    return found

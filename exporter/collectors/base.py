@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import psycopg
 
+from exporter.budget.evidence import Evidence
 from exporter.collectors.capabilities import answered
 from exporter.collectors.context import Context
 from exporter.collectors.identity import Identity
@@ -28,6 +29,7 @@ class Collector(ABC):
         metrics: every metric it may yield.
         lane: the thread it runs on.
         elected: whether only the elected exporter runs it, because every other would say the same.
+        evidence: every kind of evidence it may yield, beside its samples.
         needs: capabilities it cannot do without; while one is missing it does not run and shows nothing. Only those
             that the catalogue tells: what shows by trying would never be tried again.
         partial: why the last run left a schema out, while it published the others.
@@ -40,6 +42,7 @@ class Collector(ABC):
     elected: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
     partial: Exception | None = None
+    evidence: ClassVar[tuple[type[Evidence], ...]] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -49,8 +52,8 @@ class Collector(ABC):
         return self.context.config.collector(self.name).enabled
 
     @abstractmethod
-    def collect(self) -> Iterable[Sample]:
-        """One run's samples; an exception means that nothing is known."""
+    def collect(self) -> Iterable[Sample | Evidence]:
+        """One run's samples and evidence; an exception means that nothing is known."""
 
     def pace(self) -> float:
         """Seconds from one start to the next."""
@@ -64,7 +67,7 @@ class Collector(ABC):
 class DatabaseCollector(Collector):
     """A collector that reads the watched database over its lane's session."""
 
-    def collect(self) -> Iterable[Sample]:
+    def collect(self) -> Iterable[Sample | Evidence]:
         """Read over the lane's session."""
         with self.lease.session() as session:
             return list(self.read(session))
@@ -83,8 +86,8 @@ class DatabaseCollector(Collector):
         return self.context.identities.of(self.lane, self.lease.generation, session, self.context.refusals)
 
     @abstractmethod
-    def read(self, session: Session) -> Iterable[Sample]:
-        """One run's samples."""
+    def read(self, session: Session) -> Iterable[Sample | Evidence]:
+        """One run's samples and evidence."""
 
 
 def columns(*names: str) -> tuple[str, ...]:
@@ -95,7 +98,7 @@ def columns(*names: str) -> tuple[str, ...]:
 class SchemaCollector(DatabaseCollector):
     """A collector that reads each schema of River this exporter is elected for; `schema` is a label of its metrics."""
 
-    def read(self, session: Session) -> Iterator[Sample]:
+    def read(self, session: Session) -> Iterator[Sample | Evidence]:
         """Every schema in turn, each on its own: one that fails leaves the others their samples.
 
         Raises:
@@ -118,5 +121,5 @@ class SchemaCollector(DatabaseCollector):
             raise self.partial
 
     @abstractmethod
-    def read_schema(self, session: Session, schema: str) -> Iterable[Sample]:
-        """One schema's samples."""
+    def read_schema(self, session: Session, schema: str) -> Iterable[Sample | Evidence]:
+        """One schema's samples and evidence."""

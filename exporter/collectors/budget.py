@@ -5,9 +5,12 @@ It asks no server. The elected exporter gives all causes, every other one `pool`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from exporter.budget import CAUSES, Standstill, Verdict, Wait
+from exporter.budget import CAUSES, Budget, Standstill, Verdict, Wait
+from exporter.budget.evidence import Completions, Evidence, Judgement, Sessions, Waiting
+from exporter.budget.state import RECENT, CompleterState, Condition, Signals, StateMachine
 from exporter.collectors.base import Collector
 from exporter.collectors.context import Context
 from exporter.collectors.schema_state import SchemaState
@@ -20,48 +23,83 @@ SECONDS = gauge(
     "river_completer_budget_seconds", "The worst attempt of the window: what each cause took of it", "schema", "cause"
 )
 RATIO = gauge(
-    "river_completer_budget_used_ratio", "The worst attempt of the window over the budget; 1 is a timeout", "schema"
+    "river_completer_budget_used_ratio", "The worst attempt of the window over the timeout; 1 is a timeout", "schema"
 )
-CAUSE = gauge("river_completer_cause", "1 for the cause that leads, from the warning threshold on", "schema", "cause")
-SOURCE = gauge("river_budget_source", "1 for the source that speaks for a cause", "schema", "cause", "source")
-STALL = gauge(
-    "river_completer_attempt_seconds",
-    "What the attempt now under way has taken, or takes as things are; not held",
+CAUSE = gauge(
+    "river_completer_cause",
+    "1 for the dominant cause from the warning threshold on, and while the state is not ok; absent otherwise",
+    "schema",
+    "cause",
+)
+STATE = gauge(
+    "river_completer_state",
+    "1 for the state of completions: ok, slow, stalled (due and none is committed), failing or unknown",
+    "schema",
+    "state",
+)
+REFUSED = counter(
+    "river_completer_refused_total",
+    "Completing statements seen to end and to complete nothing although a completion was due",
     "schema",
 )
-STALLS = counter(
+SOURCE = gauge("river_budget_source", "1 for the source a cause was taken from", "schema", "cause", "source")
+ATTEMPT = gauge(
+    "river_completer_attempt_seconds",
+    "Age of the attempt under way, or what one takes as things are; not held",
+    "schema",
+)
+SLOW_ATTEMPTS = counter(
     "river_completer_slow_attempts_total",
     "Attempts far over the critical threshold, or over it right after another one",
     "schema",
 )
 TIMEOUTS = counter(
-    "river_completer_timeouts_total", "Attempts seen to end at the deadline, by the cause that led", "schema", "cause"
+    "river_completer_timeouts_total", "Attempts seen to end at the deadline, by dominant cause", "schema", "cause"
 )
-FRESH = 3.0
-"""Seconds after which a sample no longer says what is so now."""
+SETTLED = 3.0
+"""Seconds without a slow attempt or network after which what stays away is put down to the pool."""
 
 HEALTHY = 1.0
 """A network whose answers take less, in seconds, does not explain a silence."""
 
+GONE = 60.0
+"""Seconds without any session of River's after which nothing can be said of its completions."""
+
+CAPABILITIES = ("pg_monitor", "track_activities")
+"""Without these River's sessions cannot be seen; one that no collector reports is there."""
+
+
+@dataclass(slots=True)
+class _River:
+    """What the budget's lane keeps of one River."""
+
+    budget: Budget
+    machine: StateMachine = field(default_factory=StateMachine)
+    standstill: Standstill = field(default_factory=Standstill)
+    cut: int = 0
+    present: float = float("-inf")
+    started: float = 0.0
+
 
 class BudgetCollector(Collector):
-    """Adds up; keeps the counters."""
+    """Adds up, and judges the state; keeps the counters."""
 
     name = "budget"
     interval = 0.5
     lane = "budget"
     elected = False
-    metrics = (TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, SOURCE, STALL, STALLS, TIMEOUTS)
+    metrics = (TIMEOUT, THRESHOLD, SECONDS, RATIO, CAUSE, STATE, SOURCE, ATTEMPT, SLOW_ATTEMPTS, TIMEOUTS, REFUSED)
+    evidence = (Judgement,)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._stalls, self._timeouts = Counter(STALLS), Counter(TIMEOUTS)
+        self._slow, self._timeouts, self._refused = Counter(SLOW_ATTEMPTS), Counter(TIMEOUTS), Counter(REFUSED)
         self._counted: dict[tuple[str, str], int] = {}
-        self._standstills: dict[str, Standstill] = {}
+        self._rivers: dict[str, _River] = {}
         self._unwell = float("-inf")
         self._led: frozenset[str] = frozenset()
 
-    def collect(self) -> Iterator[Sample]:
+    def collect(self) -> Iterator[Sample | Evidence]:
         """One tick for every River known."""
         config = self.context.config
         yield TIMEOUT.sample(float(config.river.timeout))
@@ -69,45 +107,105 @@ class BudgetCollector(Collector):
         yield THRESHOLD.sample(config.thresholds.critical, "critical")
         self._hand_over()
         for schema in self.context.target.schemas:
-            watch = self.context.schema_state(schema)
-            yield from self._tick(watch, self.context.clock())
-        yield from self._stalls.samples()
-        yield from self._timeouts.samples()
+            yield from self._tick(self.context.schema_state(schema), self.context.clock())
+        for counted in (self._slow, self._timeouts, self._refused):
+            yield from counted.samples()
 
     def _hand_over(self) -> None:
-        """What was seen of the database is no longer ours to say once another exporter has been elected."""
+        """What was observed of the database is no longer ours to report once another exporter has been elected."""
         if not self.context.election.known(self.context.clock()):
             return
         led = frozenset(self.context.led())
         for schema in self._led - led:
-            self.context.schema_state(schema).forget()
+            self.context.schema_state(schema).clear()
+            self._rivers.pop(schema, None)
         self._led = led
 
-    def _tick(self, watch: SchemaState, now: float) -> Iterator[Sample]:
-        schema, sessions = watch.schema, watch.sessions
-        seen = sessions if sessions and now - sessions.at <= FRESH and schema in self._led else None
+    def _river(self, schema: str, now: float) -> _River:
+        config = self.context.config
+        timeout, window = float(config.river.timeout), float(config.window)
+        river = self._rivers.get(schema)
+        if river is None:
+            river = self._rivers[schema] = _River(Budget(timeout, window, config.thresholds.warning), started=now)
+            last = self.context.board.last(Sessions, schema)
+            river.cut = last.cut.number if last else 0
+        river.budget.timeout, river.budget.window = timeout, window
+        river.budget.warning = config.thresholds.warning
+        return river
+
+    def _tick(self, state: SchemaState, now: float) -> Iterator[Sample | Evidence]:
+        schema, river = state.schema, self._river(state.schema, now)
+        sessions = state.sessions if schema in self._led else None
         database = None
-        if seen is not None:
-            cut, watch.cut = watch.cut, {}
-            database = dict(cut or seen.worst or seen.finished)
-        waits = self._waits(watch, now, looked=seen is not None)
-        trips, opened = (seen.trips, seen.opened) if seen else (1, False)
-        verdict = watch.budget.tick(now, database, waits, trips, opened=opened)
-        watch.verdict = verdict
-        watch.history.see(now, verdict)
-        self._count(watch, verdict, now)
+        if sessions is not None:
+            cut = sessions.cut.split if sessions.cut.number != river.cut else {}
+            river.cut = sessions.cut.number
+            database = dict(cut or sessions.worst or sessions.finished)
+        waits = self._waits(state, now, sessions)
+        trips, opened = (sessions.trips, sessions.opened) if sessions else (1, False)
+        verdict = river.budget.tick(now, database, waits, trips, opened=opened)
+        state.history.see(now, verdict)
+        condition = self._condition(state, river, verdict, sessions, now)
+        yield Judgement(schema, now, verdict, condition)
+        self._count(state, river, verdict, now)
+        yield from self._samples(schema, verdict, condition)
+
+    @staticmethod
+    def _samples(schema: str, verdict: Verdict, condition: Condition | None) -> Iterator[Sample]:
         for cause, seconds in verdict.seconds.items():
             yield SECONDS.sample(seconds, schema, cause)
         if verdict.seconds:
             yield RATIO.sample(verdict.ratio, schema)
-        if verdict.cause:
-            yield CAUSE.sample(1, schema, verdict.cause)
+        if condition is not None:
+            for each in CompleterState:
+                yield STATE.sample(float(each is condition.state), schema, each.value)
+        dominant = condition.cause if condition is not None and condition.trouble else verdict.cause
+        if dominant:
+            yield CAUSE.sample(1, schema, dominant)
         for cause, source in verdict.sources.items():
             yield SOURCE.sample(1, schema, cause, source)
         if verdict.stall is not None:
-            yield STALL.sample(verdict.stall, schema)
+            yield ATTEMPT.sample(verdict.stall, schema)
 
-    def _waits(self, watch: SchemaState, now: float, *, looked: bool) -> dict[str, Wait]:
+    def _condition(
+        self, state: SchemaState, river: _River, verdict: Verdict, sessions: Sessions | None, now: float
+    ) -> Condition | None:
+        """The completer's state; None where it is another exporter's to report."""
+        if self.context.election.known(now) and state.schema not in self._led:
+            return None
+        completions = state.completions
+        capable = not any(self.context.target.capabilities.get(each) is False for each in CAPABILITIES)
+        if sessions is not None and sessions.total:
+            river.present = now
+        gone = now - max(river.present, river.started) > GONE
+        config = self.context.config.thresholds
+        signals = Signals(observed=False)
+        if sessions is not None and completions is not None and capable and not (gone and not completions.idle):
+            signals = Signals(
+                observed=True,
+                attempt=verdict.stall or 0.0,
+                failed=self._failed(state) + completions.refused,
+                on_time=completions.on_time,
+                recent=completions.age is not None and completions.age <= RECENT,
+                silence=completions.seconds,
+                overdue=completions.overdue,
+                idle=completions.idle and sessions.stuck < HEALTHY,
+                cause=_cause(verdict, completions),
+            )
+        return river.machine.tick(now, signals, river.budget.timeout, config.warning, config.critical)
+
+    def _failed(self, state: SchemaState) -> int:
+        return sum(self._ended(state).values())
+
+    def _ended(self, state: SchemaState) -> Mapping[str, int]:
+        """Attempts seen to end at the deadline by cause: in the database, and before it by River's own pool."""
+        ended = dict(state.timeouts)
+        pools = self.context.board.last(Waiting, "pgxpool")
+        if pools is not None and state.schema == self.context.target.default:
+            ended["pool"] = ended.get("pool", 0) + pools.timeouts
+        return ended
+
+    def _waits(self, state: SchemaState, now: float, sessions: Sessions | None) -> dict[str, Wait]:
         """The network, and the pool from the best source there is."""
         found = {}
         network = self._ask("network", now)
@@ -116,13 +214,13 @@ class BudgetCollector(Collector):
         if network is None or network.worst >= HEALTHY:
             self._unwell = now
         own, bouncer = self._ask("pgxpool", now), self._ask("pgbouncer", now)
-        seen = own or (self._ask("sessions", now) if looked else None)
+        seen = own or (self._ask("sessions", now) if sessions else None)
         # an attempt waits in River's pool and then in PgBouncer: the longer of the two, as theirs may not be the same
         longer = max((wait for wait in (seen, bouncer) if wait), key=lambda wait: wait.worst, default=None)
         pool = longer or self._ask("exporter", now)
-        if own is None and looked:
-            # nobody saw River's own pool: one that leaks before a healthy PgBouncer shows by what stays away
-            left = self._residual(watch, now, network)
+        if own is None and sessions is not None and sessions.recognised:
+            # River's own pool is not observed: one that leaks before a healthy PgBouncer shows by what stays away
+            left = self._residual(state, now, sessions, network)
             if pool is None or (left and left.worst > pool.worst + HEALTHY):
                 pool = left
         if pool:
@@ -130,37 +228,51 @@ class BudgetCollector(Collector):
         return found
 
     def _ask(self, source: str, now: float) -> Wait | None:
-        ask = self.context.waits.get(source)
-        return ask(now) if ask else None
+        waiting = self.context.board.latest(Waiting, source, now)
+        return waiting.at_moment(now) if waiting else None
 
-    def _residual(self, watch: SchemaState, now: float, network: Wait | None) -> Wait | None:
+    def _residual(self, state: SchemaState, now: float, sessions: Sessions, network: Wait | None) -> Wait | None:
         """What is left when a completion is late and neither the database nor the network shows why."""
-        completions = watch.completions
-        if network is None or completions is None or now - completions.at > FRESH:
+        completions = state.completions
+        if network is None or completions is None:
             return None
         silent = completions.seconds or 0.0
-        quiet = not watch.slow_since(now - max(silent, watch.budget.window if silent < HEALTHY else 0.0) - FRESH)
-        late = self._late(watch, now)
-        if now - self._unwell < max(silent, late) + FRESH or not quiet:
+        window = float(self.context.config.window)
+        quiet = sessions.slow <= now - max(silent, window if silent < HEALTHY else 0.0) - SETTLED
+        late = self._late(state, completions)
+        if now - self._unwell < max(silent, late) + SETTLED or not quiet or completions.refusing:
             return Wait("residual", 0.0, 0.0, now)
-        spent = network.done * (watch.sessions.trips if watch.sessions else 1) + network.anew
+        spent = network.done * sessions.trips + network.anew
         return Wait("residual", max(0.0, late - spent), silent if silent > HEALTHY else 0.0, now)
 
-    def _late(self, watch: SchemaState, now: float) -> float:
+    @staticmethod
+    def _late(state: SchemaState, completions: Completions) -> float:
         """The lag that nothing explains, at most as long as completions were seen to stay away."""
-        lag = watch.lag
-        if lag is None or lag.worst_seconds is None or now - lag.at > FRESH:
+        lag = state.lag
+        if lag is None or lag.worst_seconds is None:
             return 0.0
-        late = min(lag.worst_seconds - COMPLETER_INTERVAL, watch.gap)
+        late = min(lag.worst_seconds - COMPLETER_INTERVAL, completions.gap)
         return late if late > HEALTHY else 0.0
 
-    def _count(self, watch: SchemaState, verdict: Verdict, now: float) -> None:
-        schema = watch.schema
-        timeout = watch.budget.timeout
+    def _count(self, state: SchemaState, river: _River, verdict: Verdict, now: float) -> None:
+        schema, timeout = state.schema, river.budget.timeout
         critical = self.context.config.thresholds.critical * timeout
-        standstill = self._standstills.setdefault(schema, Standstill())
-        self._stalls.add(standstill.see(now, verdict.stall, critical, timeout), schema)
+        self._slow.add(river.standstill.see(now, verdict.stall, critical, timeout), schema)
+        ended = self._ended(state)
         for cause in CAUSES:
-            ended = watch.timeouts.get(cause, 0)
-            self._timeouts.add(ended - self._counted.get((schema, cause), 0), schema, cause)
-            self._counted[schema, cause] = ended
+            self._timeouts.add(self._rise(schema, cause, ended.get(cause, 0)), schema, cause)
+        completions = self.context.board.last(Completions, schema)
+        self._refused.add(self._rise(schema, "refused", completions.refused if completions else 0), schema)
+
+    def _rise(self, schema: str, name: str, total: int) -> int:
+        """What a running total rose by since it was last counted; never less than nothing."""
+        before = self._counted.get((schema, name), 0)
+        self._counted[schema, name] = max(total, before)
+        return max(total - before, 0)
+
+
+def _cause(verdict: Verdict, completions: Completions) -> str | None:
+    """What explains the trouble at this moment; None where nothing does, so that what explained it before stays."""
+    if completions.refusing:
+        return "refused"
+    return verdict.cause or (verdict.stalled if (verdict.stall or 0.0) >= HEALTHY else None)

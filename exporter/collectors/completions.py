@@ -1,20 +1,20 @@
-"""Completions: whether they come, looked up each second at flat cost; silence shows what no session does."""
+"""Completions: whether they are committed, looked up each second at flat cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.budget.silence import Running, Silence
+from exporter.budget.evidence import Completions, Evidence, Sessions
+from exporter.budget.silence import AttemptTotals, Latest, Running, Silence
 from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
-from exporter.collectors.schema_state import Completions
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
 
 SILENCE = gauge(
     "river_completer_silence_seconds",
-    "Seconds since the last completion was committed although one was due; absent when none is due",
+    "Seconds since a completion was committed while one is due; absent when none is due",
     "schema",
 )
 LOOK_AFTER = 2.0
@@ -27,8 +27,8 @@ KINDS_INTERVAL = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Latest:
-    finalized: float | None
+class _Rollbacks:
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class CompletionsCollector(SchemaCollector):
     lane = "sampler"
     needs = columns("kind", "attempted_at", "finalized_at")
     metrics = (SILENCE,)
+    evidence = (Completions,)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -57,22 +58,51 @@ class CompletionsCollector(SchemaCollector):
         away = any(silence.since(now) > LOOK_AFTER for silence in self._silences.values())
         return min(base, FASTEST) if away else base
 
-    def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
-        """Look at the newest; ask further only when it is old."""
-        now, watch = self.context.clock(), self.context.schema_state(schema)
+    def read_schema(self, session: Session, schema: str) -> Iterator[Sample | Evidence]:
+        """Look at the newest; ask further only when it is old, or something is wrong."""
+        now, state = self.context.clock(), self.context.schema_state(schema)
         silence = self._silences.setdefault(schema, Silence())
-        (latest,) = session.rows(_Latest, "completions", schema=schema)
-        silence.completed(now, latest.finalized, watch.sessions.completed if watch.sessions else None)
-        silence.poll(watch.sessions.polled if watch.sessions else None)
+        sessions = self.context.board.last(Sessions, schema)
+        (rollbacks,) = session.rows(_Rollbacks, "completions_rollbacks")
+        totals = _attempts(sessions, rollbacks.number)
+        silence.completed(now, session.rows(Latest, "completions", schema=schema), totals)
+        silence.poll(sessions.polled if sessions else None)
         if now - self._asked.get(schema, float("-inf")) >= KINDS_INTERVAL:
             self._asked[schema] = now
             for row in session.rows(_Kind, "completions_kinds", schema=schema):
                 silence.ran(row.kind, row.seconds)
+        condition = state.condition
+        trouble = condition.since if condition and condition.trouble else None
         seconds: float | None = 0.0  # so soon after a completion nothing is late
-        if silence.since(now) > LOOK_AFTER:
+        looked = trouble is not None or silence.since(now) > LOOK_AFTER
+        if looked:
             running = session.rows(Running, "completions_running", schema=schema)
-            seconds = silence.seconds(now, running, watch.sessions.oldest_start if watch.sessions else None)
-        watch.completions = Completions(now, seconds, due=silence.since(now) > LOOK_AFTER and seconds is not None)
-        watch.gap = silence.gap(now)
+            seconds = silence.seconds(now, running, self.context.config.river.workers, trouble)
+        yield Completions(
+            key=schema,
+            at=now,
+            seconds=seconds,
+            since=silence.since(now),
+            gap=silence.gap(now),
+            on_time=silence.on_time,
+            age=silence.age,
+            refused=silence.refused,
+            refusing=silence.is_refused,
+            overdue=looked and silence.overdue,
+            idle=looked and silence.idle,
+        )
         if seconds is not None:
             yield SILENCE.sample(seconds, schema)
+
+
+def _attempts(sessions: Sessions | None, rollbacks: int) -> AttemptTotals:
+    if sessions is None:
+        return AttemptTotals(rollbacks=rollbacks)
+    return AttemptTotals(
+        oldest=sessions.inflight,
+        ended=sessions.ended,
+        timed_out=sum(sessions.timeouts.values()),
+        slow=sessions.slow,
+        oldest_session=sessions.oldest_start,
+        rollbacks=rollbacks,
+    )

@@ -1,5 +1,6 @@
 -- Jobs that run, at most 200 of them, with how long they have: the live states come first in the fetching index.
 select
+    j.id,
     j.kind,
     extract(epoch from clock_timestamp() - j.attempted_at)::float8 as age,
     extract(epoch from j.attempted_at)::float8 as attempted

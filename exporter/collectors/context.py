@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from exporter.budget import Attempts, Budget, Wait
+from exporter.budget.evidence import Board, Sessions
 from exporter.collectors.capabilities import Refusals
 from exporter.collectors.identity import Identities
 from exporter.collectors.schema_state import INFLIGHT, RUNNING, WAIT, WAITERS, SchemaState
@@ -51,9 +52,9 @@ class Context:
         clock: a monotonic clock in seconds.
 
     Attributes:
+        board: what collectors observed.
         identities: the server behind each lane's connection.
         refusals: what the server refused when it was tried.
-        waits: what each source says of waiting for the network or a connection, asked at a moment in monotonic seconds.
         pool_names: the labels of the pool that each source's numbers are of, where an endpoint has several.
     """
 
@@ -67,16 +68,15 @@ class Context:
     leases: dict[str, Lease]
     target: Target = field(default_factory=Target)
     schema_states: dict[str, SchemaState] = field(default_factory=dict)
-    waits: dict[str, Callable[[float], Wait | None]] = field(default_factory=dict)
     pool_names: Mapping[str, str] = field(default_factory=dict)
     identities: Identities = field(default_factory=Identities)
     refusals: Refusals = field(default_factory=Refusals)
+    board: Board = field(default_factory=Board)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def configure(self, config: Config) -> None:
-        """Take a configuration that was read anew; what is held already is held by its window from now on."""
+        """Use a configuration that was read again; what is held already is held by its window from now on."""
         self.config = config
-        for watch in self.schema_states.values():
-            watch.configure(float(config.river.timeout), float(config.window), config.thresholds.warning)
         self.snapshot.hold(float(config.window))
 
     def peak(self, metric: Metric) -> Peak:
@@ -84,21 +84,20 @@ class Context:
         return self.snapshot.peak(metric, float(self.config.window))
 
     def schema_state(self, schema: str) -> SchemaState:
-        """What is seen of the River in `schema`; it lasts as long as the process."""
-        found = self.schema_states.get(schema)
-        if found is None:
-            timeout, window = float(self.config.river.timeout), float(self.config.window)
-            budget = Budget(timeout, window, self.config.thresholds.warning)
-            found = SchemaState(
-                schema,
-                Attempts(timeout),
-                budget,
-                inflight=self.peak(INFLIGHT),
-                lock_waiters=self.peak(WAITERS),
-                lock_waits=self.peak(WAIT),
-                running=self.peak(RUNNING),
-            )
-            self.schema_states = {**self.schema_states, schema: found}
+        """What is known of the River in `schema`; there is one for each as long as the process lasts."""
+        with self._lock:
+            found = self.schema_states.get(schema)
+            if found is None:
+                found = SchemaState(
+                    schema,
+                    self.board,
+                    lambda: self.clock(),
+                    inflight=self.peak(INFLIGHT),
+                    lock_waiters=self.peak(WAITERS),
+                    lock_waits=self.peak(WAIT),
+                    running=self.peak(RUNNING),
+                )
+                self.schema_states = {**self.schema_states, schema: found}
         return found
 
     def led(self) -> tuple[str, ...]:
@@ -113,7 +112,8 @@ class Context:
         if str(self.river) == str(self.database.address):
             return False
         user = self.river.parameters().get("user")
-        seen = {each for watch in self.schema_states.values() if watch.sessions for each in watch.sessions.users}
+        known = (self.board.last(Sessions, schema) for schema in self.schema_states)
+        seen = {user for sessions in known if sessions for user in sessions.users}
         return user in seen if seen else user != self.database.address.parameters().get("user")
 
     def sample_pace(self, collector: str) -> float:

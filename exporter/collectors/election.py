@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from exporter.budget.evidence import Evidence
 from exporter.collectors.base import DatabaseCollector
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session, Unreachable
@@ -41,7 +42,7 @@ class ElectionCollector(DatabaseCollector):
         for schema in schemas:
             yield LEADER.sample(float(schema in led), schema)
 
-    def collect(self) -> list[Sample]:
+    def collect(self) -> list[Sample | Evidence]:
         """As read; a lost session loses its locks at once."""
         try:
             return list(super().collect())

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from exporter.budget.evidence import LagSummary
+from exporter.budget.evidence import Evidence, Lag
 from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
 from exporter.collectors.queues import Queues
@@ -124,6 +124,7 @@ class LagCollector(SchemaCollector):
     interval = 5.0
     needs = columns("id", "queue", "finalized_at", "xmin", "cmin")
     metrics = (LAG, SKEW, COMPLETED, FINISHED)
+    evidence = (Lag,)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -137,14 +138,14 @@ class LagCollector(SchemaCollector):
         exact = self.context.capable("track_commit_timestamp")
         return super().pace() if exact else min(FIRST_SIGHT_INTERVAL, super().pace())
 
-    def read(self, session: Session) -> Iterator[Sample]:
+    def read(self, session: Session) -> Iterator[Sample | Evidence]:
         """Every schema; the sums of those led."""
         yield from super().read(session)
         led = self.context.led()
         for each in (self._lag, self._completed, self._finished):
             yield from (sample for sample in each.samples() if sample.labels[0] in led)
 
-    def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
+    def read_schema(self, session: Session, schema: str) -> Iterator[Sample | Evidence]:
         """Count what is new."""
         kept = self._schemas.setdefault(schema, _Schema())
         bunches = session.rows(_Bunch, "lag", kept.parameters(), schema=schema)
@@ -162,7 +163,7 @@ class LagCollector(SchemaCollector):
         for lag in lags:
             self._lag.observe(max(lag, 0.0), schema)
         kept.remember(now.taken, ids)
-        self._tell(kept, schema, now, lags)
+        yield self._evidence(kept, schema, now, lags)
         kept.last = replace(now, ids=None, lags=None)
         if kept.least:
             yield SKEW.sample(max(0.0, -min(least for _, least in kept.least)), schema)
@@ -183,12 +184,13 @@ class LagCollector(SchemaCollector):
         kept.committed = max((at for at in (kept.committed, bunch.committed) if at is not None), default=None)
         lags += [lag for place in fresh if (lag := bunch.lags[place]) is not None]
 
-    def _tell(self, kept: _Schema, schema: str, now: _Bunch, lags: list[float]) -> None:
-        """Leave the evidence for the budget, and forget what is older than the window."""
+    def _evidence(self, kept: _Schema, schema: str, now: _Bunch, lags: list[float]) -> Lag:
+        """What the budget goes by; forgets what is older than the window."""
         while kept.least and kept.least[0][0] < now.taken - self.context.config.window:
             kept.least.popleft()
         unsure = 0.0 if now.exact or kept.last is None else now.taken - kept.last.taken
-        self.context.schema_state(schema).lag = LagSummary(
+        return Lag(
+            key=schema,
             at=self.context.clock(),
             now=now.taken,
             exact=now.exact,

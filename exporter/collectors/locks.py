@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from exporter.budget.evidence import Blocking, Evidence, Locks
 from exporter.collectors.base import DatabaseCollector
 from exporter.collectors.context import Context
-from exporter.collectors.schema_state import WAIT, WAITERS, Blocking, SchemaState
+from exporter.collectors.schema_state import WAIT, WAITERS, SchemaState
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
 from exporter.river.operations import classify, without_comments
@@ -53,6 +54,7 @@ class LocksCollector(DatabaseCollector):
     lane = "sampler"
     needs = ("pg_monitor", "track_activities", "track_activity_query_size")
     metrics = (WAITING, WAITERS, WAIT)
+    evidence = (Locks,)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -62,16 +64,18 @@ class LocksCollector(DatabaseCollector):
         """As often as sessions are sampled."""
         return self.context.sample_pace(self.name)
 
-    def read(self, session: Session) -> Iterator[Sample]:
+    def read(self, session: Session) -> Iterator[Sample | Evidence]:
         """Look if somebody waits."""
-        now = self.context.clock()
+        now, found = self.context.clock(), list[Blocking]()
         for schema in self.context.led():
-            watch = self.context.schema_state(schema)
-            waiting = dict(watch.sessions.waiting) if watch.sessions else {}
-            watch.blocking = tuple(self._look(session, waiting)) if waiting else ()
-            self._see(now, watch, waiting)
+            state = self.context.schema_state(schema)
+            waiting = dict(state.sessions.waiting) if state.sessions else {}
+            blocking = tuple(self._look(session, waiting)) if waiting else ()
+            found.extend(blocking)
+            self._see(now, state, blocking, waiting)
+            yield Locks(schema, now, blocking)
             yield WAITING.sample(len(waiting), schema)
-        self._tell()
+        self._tell(found)
 
     def _look(self, session: Session, waiting: dict[int, str]) -> Iterator[Blocking]:
         for row in session.rows(_Row, "locks", {"pids": sorted(waiting)[:MOST]}):
@@ -88,17 +92,17 @@ class LocksCollector(DatabaseCollector):
                 depth=row.depth,
             )
 
-    def _see(self, now: float, watch: SchemaState, waiting: dict[int, str]) -> None:
+    @staticmethod
+    def _see(now: float, state: SchemaState, blocking: Sequence[Blocking], waiting: dict[int, str]) -> None:
         for operation in set(waiting.values()):
-            watch.lock_waiters.see(now, sum(each == operation for each in waiting.values()), watch.schema, operation)
-        for each in watch.blocking:
-            watch.lock_waits.see(now, each.seconds, watch.schema, each.operation, each.blocker)
+            state.lock_waiters.see(now, sum(each == operation for each in waiting.values()), state.schema, operation)
+        for each in blocking:
+            state.lock_waits.see(now, each.seconds, state.schema, each.operation, each.blocker)
 
-    def _tell(self) -> None:
+    def _tell(self, blocking: Sequence[Blocking]) -> None:
         """One line per pair of waiter and blocker, when the wait crosses the warning threshold."""
         config = self.context.config
         limit = config.thresholds.warning * config.river.timeout
-        blocking = [each for watch in self.context.schema_states.values() for each in watch.blocking]
         for each in blocking:
             if each.seconds >= limit and (each.pid, each.blocker_pid) not in self._told:
                 self._told.add((each.pid, each.blocker_pid))

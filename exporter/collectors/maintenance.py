@@ -87,7 +87,7 @@ class MaintenanceCollector(SchemaCollector):
             return
         for name in SERVICES:
             service = MAINTENANCE[name]
-            seen = self.context.schema_state(schema).heard.get(service.operation, float("-inf"))
+            seen = self.context.schema_state(schema).rose(service.operation)
             if name == "reindexer":
                 seen = max(seen, kept.reindexed)
             if name != "scheduler" and seen > float("-inf"):

@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from exporter.budget import Wait
+from exporter.budget.evidence import Evidence, Waiting
 from exporter.collectors.base import Collector
 from exporter.collectors.context import Context
 from exporter.collectors.pools import metrics as pool
@@ -28,8 +29,6 @@ log = logging.getLogger("exporter.pgbouncer")
 SOURCE = "pgbouncer"
 LONGEST_CLIENT = gauge("river_pgbouncer_maxwait_seconds", "Age of the oldest client that waits now, as PgBouncer says")
 DEADLINE = 2.0
-FRESH = 5.0
-"""Seconds after which a reading no longer says what is so now."""
 
 
 class PgbouncerCollector(Collector):
@@ -40,6 +39,7 @@ class PgbouncerCollector(Collector):
     lane = "pgbouncer"
     elected = False
     metrics = (pool.CONNECTIONS, pool.MAX, pool.FREE, pool.LONGEST, pool.WAITING, LONGEST_CLIENT)
+    evidence = (Waiting,)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -49,13 +49,12 @@ class PgbouncerCollector(Collector):
         self._last: Wait | None = None
         self._missing = RepeatLimit(60.0)
         self._free = pool.MinimumUse()
-        context.waits[SOURCE] = self.wait
 
     def wanted(self) -> bool:
         """Only where a console is configured."""
         return super().wanted() and self.context.pgbouncer is not None
 
-    def collect(self) -> Iterator[Sample]:
+    def collect(self) -> Iterator[Sample | Evidence]:
         """Ask the console; a lost connection is made anew at the next run."""
         now = self.context.clock()
         try:
@@ -78,7 +77,7 @@ class PgbouncerCollector(Collector):
         waiting = sum(row["cl_waiting"] for row in rivers)
         maxwait = max((row["maxwait"] + row["maxwait_us"] / 1e6 for row in rivers if row["cl_waiting"]), default=0.0)
         # what the oldest client had waited when it was last seen waiting is the least that it waited in the end
-        before = self._last.now if self._last and now - self._last.at <= FRESH else 0.0
+        before = self._last.now if self._last and now - self._last.at <= Waiting.lifetime else 0.0
         self._last = Wait(SOURCE, max(maxwait, before), maxwait, now)
         self._longest.see(now, maxwait, SOURCE)
         yield LONGEST_CLIENT.sample(maxwait)
@@ -87,10 +86,8 @@ class PgbouncerCollector(Collector):
             yield from self._connections(rivers, databases)
         elif not waiting:
             self._last = None  # the next client waits for as long as that lasts
-
-    def wait(self, now: float) -> Wait | None:
-        """What the budget is told, while the last reading is fresh."""
-        return self._last if self._last and now - self._last.at <= FRESH else None
+        if self._last:
+            yield Waiting(SOURCE, now, self._last)
 
     def close(self) -> None:
         """Leave the console."""

@@ -12,13 +12,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from exporter.budget import Wait
+from exporter.budget.evidence import Evidence, Waiting
 from exporter.collectors.base import Collector
 from exporter.collectors.context import Context
 from exporter.collectors.pools import metrics as pool
 from exporter.collectors.pools.page import Page, PageError
+from exporter.collectors.pools.stalls import Stalls
 from exporter.collectors.pools.statistics import Labels, PoolStatistics, parse
 from exporter.collectors.pools.tracked import TrackedPool
-from exporter.collectors.schema_state import Stalls
 from exporter.config.model import River
 from exporter.errors import ExporterError
 from exporter.logs.log import RepeatLimit
@@ -72,6 +73,7 @@ class PgxpoolCollector(Collector):
         pool.ACQUIRE, pool.CONNECTIONS, pool.MAX, pool.FREE, pool.WAITS, pool.WAITED, pool.CANCELED, pool.LONGEST,
         pool.WAITING,
     )  # fmt: skip
+    evidence = (Waiting,)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -80,7 +82,7 @@ class PgxpoolCollector(Collector):
         self._waits, self._waited, self._canceled = map(Counter, (pool.WAITS, pool.WAITED, pool.CANCELED))
         self._longest = context.peak(pool.LONGEST)
         self._failures, self._choices = RepeatLimit(60.0), RepeatLimit(60.0)
-        context.waits["pgxpool"] = self.wait
+        self._timeouts = 0
 
     def wanted(self) -> bool:
         """Only where endpoints are configured."""
@@ -92,7 +94,7 @@ class PgxpoolCollector(Collector):
         ratios = [each.now.free_ratio for each in self._counted() if each.now]
         return min(base, 1.0) if any(ratio is not None and ratio <= SCARCE for ratio in ratios) else base
 
-    def collect(self) -> Iterator[Sample]:
+    def collect(self) -> Iterator[Sample | Evidence]:
         """Read every endpoint at the same time; those that fail drop out, and nothing else is touched."""
         self._adopt(self.context.config.river)
         ends = time.monotonic() + DEADLINE
@@ -102,6 +104,9 @@ class PgxpoolCollector(Collector):
         if not read:
             raise PageError("none of river.metrics_urls gives pool statistics")
         yield from self._samples(read)
+        now = self.context.clock()
+        if (wait := self.wait(now)) is not None:
+            yield Waiting("pgxpool", now, wait, timeouts=self._timeouts)
 
     def wait(self, now: float) -> Wait | None:
         """The worst wait of the pools that are known at this moment.
@@ -170,9 +175,7 @@ class PgxpoolCollector(Collector):
                 counter.add(rise or 0.0, source)
         if tracked.says_waits:
             self._longest.see(tracked.at, max(tracked.mean_wait, tracked.waiting()), source)
-        ended = tracked.stalls.take(tracked.waiting(), happened.canceled or 0.0)
-        if ended and (schema := self.context.target.default):
-            self.context.schema_state(schema).time_out("pool", ended, tracked.at)
+        self._timeouts += tracked.stalls.take(tracked.waiting(), happened.canceled or 0.0)
 
     def _drop(self, each: _Endpoint, reason: str) -> None:
         self._failures.log(log, logging.WARNING, "no pool statistics", key=each.page.url, extra={"error": reason})

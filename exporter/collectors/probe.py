@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from exporter.budget.model import Wait
+from exporter.budget import Wait
+from exporter.budget.evidence import Evidence, Waiting
 from exporter.collectors.base import Collector
 from exporter.collectors.context import Context
 from exporter.collectors.pools.metrics import ACQUIRE as POOL_ACQUIRE
@@ -59,10 +60,15 @@ class ProbeCollector(Collector):
     lane = "probe"
     elected = False
     metrics = (CONNECT, ROUNDTRIP, PHASE, ACQUIRE, POOL_ACQUIRE, FAILED)
+    evidence = (Waiting,)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._probe = Probe(context.river, float(context.config.river.timeout))
+        self._answer: _Answer | None = None
+        self._anew = 0.0
+        self._since: float | None = None
+        self._transport: float | None = None
+        self._probe = Probe(context.river, float(context.config.river.timeout), self._publish)
         self._connect, self._roundtrip, self._acquire = Histogram(CONNECT), Histogram(ROUNDTRIP), Histogram(ACQUIRE)
         self._pool = Summary(POOL_ACQUIRE)
         for each in (self._connect, self._roundtrip, self._acquire):
@@ -73,14 +79,8 @@ class ProbeCollector(Collector):
         self._phases = context.peak(PHASE)
         self._connected = float("-inf")
         self._said = RepeatLimit(60.0)
-        self._answer: _Answer | None = None
-        self._anew = 0.0
-        self._since: float | None = None
-        self._transport: float | None = None
-        context.waits["network"] = self.network
-        context.waits["exporter"] = self.pool
 
-    def collect(self) -> Iterator[Sample]:
+    def collect(self) -> Iterator[Sample | Evidence]:
         """One question, or a new connection and its first question."""
         started = time.monotonic()
         self._probe.address = self.context.river
@@ -93,6 +93,22 @@ class ProbeCollector(Collector):
         for each in (self._connect, self._roundtrip, self._acquire, self._pool):
             yield from each.samples()
         yield from self._failed.samples()
+        yield from self._observed()
+
+    def _observed(self) -> Iterator[Evidence]:
+        """What is known of the network, and of a pooler in between, at this moment."""
+        now = self.context.clock()
+        since = max(self._since, self._probe.heard) if self._since is not None else None
+        for key, wait, hangs in (
+            ("network", self.network(now), not self._pooler_answers),
+            ("exporter", self.pool(now), self._pooler_answers),
+        ):
+            if wait is not None:
+                yield Waiting(key, now, wait, since if hangs else None)
+
+    def _publish(self) -> None:
+        """Show a question while it hangs; the run itself ends only with the answer."""
+        self.context.board.put(self.name, self._observed())
 
     def network(self, now: float) -> Wait | None:
         """What the budget is told of the network: the last round trip, and what the one under way has waited so far."""
@@ -117,6 +133,7 @@ class ProbeCollector(Collector):
         """One question; the trouble it is in began with the first one that got no answer."""
         anew = not self._probe.standing or started - self._connected >= CONNECT_EVERY
         self._since = self._since or started
+        self._publish()
         try:
             with self._look_behind():
                 seconds = self._probe.connect() if anew else {"query": self._probe.ask()}
@@ -173,3 +190,4 @@ class ProbeCollector(Collector):
                 worst = math.inf
             if not answered.is_set():
                 self._transport = worst
+                self._publish()

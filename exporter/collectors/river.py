@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from exporter.budget.state import CompleterState
 from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
 from exporter.collectors.queues import Queues
@@ -145,7 +146,6 @@ class RiverCollector(SchemaCollector):
             yield WORKERS.sample(workers, schema)
 
     def _stalled(self, schema: str) -> bool:
-        """Whether jobs may be marked running that are finished: such a peak says nothing of the workers."""
-        watch = self.context.schema_state(schema)
-        late = watch.lag.worst_seconds if watch.lag else None
-        return (late or 0.0) > 1.0 or bool(watch.completions and watch.completions.seconds)
+        """Whether jobs may be marked running that have ended: such a peak says nothing of the workers."""
+        condition = self.context.schema_state(schema).condition
+        return condition is not None and condition.state is not CompleterState.OK

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import psycopg
 
+from exporter.budget.evidence import Evidence
 from exporter.collectors.base import Collector
 from exporter.errors import ExporterError
 from exporter.metrics.metric import Counter, Metric, Sample, gauge
@@ -15,8 +16,8 @@ from exporter.postgres.sessions import Unreachable, one_line
 
 log = logging.getLogger("exporter.collector")
 
-MOST_REST = 16
-"""How many intervals a collector rests at most between two runs that the server cut off."""
+RETRY = 15.0
+"""Seconds until a collector whose run failed is run again, at most: blindness ends with the fault."""
 
 LIFETIME_INTERVALS = 3
 MINIMUM_LIFETIME = 10.0
@@ -49,7 +50,7 @@ class Runner:
         self._failures.add(0, collector.name)
         self._last: tuple[float, float, float] | None = None  # success, duration, lateness
         self._last_success: float | None = None
-        self._rest = 1
+        self._backoff = 0.0  # in intervals; 0 while runs succeed
         self._said = ""
 
     def run(self, lateness: float = 0.0) -> bool:
@@ -62,24 +63,24 @@ class Runner:
         if not self._may_run():
             if not collector.elected or context.superseded() or not collector.wanted():
                 context.snapshot.drop(collector.name)
+                context.board.drop(collector.name)
             self._last = None
             return False
         started = time.monotonic()
         try:
-            samples = list(collector.collect())
-            _check(collector, samples)
+            samples = publish(collector)
         except Exception as error:
             self._failures.add(1, collector.name)
             self._last = (0.0, time.monotonic() - started, lateness)
-            if isinstance(error, psycopg.errors.QueryCanceled) and collector.lane == "database":
-                self._rest = min(2 * self._rest, MOST_REST)
+            cut_off = isinstance(error, psycopg.errors.QueryCanceled) and collector.lane == "database"
+            self._backoff = max(1.0, 2 * self._backoff) if cut_off else 1.0
             self._say(error)
         else:
             lifetime = max(MINIMUM_LIFETIME, LIFETIME_INTERVALS * collector.pace())
             context.snapshot.put(collector.name, samples, lifetime)
             self._last = (1.0, time.monotonic() - started, lateness)
             self._last_success = time.time()
-            self._rest = 1
+            self._backoff = 0.0
             if collector.partial:  # the other schemas' samples are published all the same
                 self._failures.add(1, collector.name)
                 self._last = (0.0, *self._last[1:])
@@ -89,11 +90,13 @@ class Runner:
         return True
 
     def pace(self) -> float:
-        """Seconds from one start to the next: twice as long with each run that took the whole `statement_timeout`.
+        """Seconds from one start to the next.
 
-        Where an index is lost, that is what a collector costs the server each time. The sampler rests never.
+        After a run that took the whole `statement_timeout`, which is what it costs the server where an index is
+        missing, twice as long each time; after any failure `RETRY` at most.
         """
-        return self.collector.pace() * self._rest
+        pace = self.collector.pace()
+        return min(max(1.0, self._backoff) * pace, RETRY) if self._backoff else pace
 
     @property
     def failure(self) -> str:
@@ -138,8 +141,25 @@ class Runner:
             )
 
 
-def _check(collector: Collector, samples: list[Sample]) -> None:
-    """Refuse undeclared metrics, which no documentation has, and double series, which break a scrape."""
+def publish(collector: Collector) -> list[Sample]:
+    """Run a collector and publish its evidence in one step; returns its samples."""
+    samples: list[Sample] = []
+    pieces: list[Evidence] = []
+    for each in collector.collect():
+        if isinstance(each, Evidence):
+            pieces.append(each)
+        else:
+            samples.append(each)
+    _check(collector, samples, pieces)
+    collector.context.board.put(collector.name, pieces)
+    return samples
+
+
+def _check(collector: Collector, samples: list[Sample], pieces: list[Evidence]) -> None:
+    """Refuse undeclared metrics and evidence, which no documentation has, and double series, which break a scrape."""
+    for piece in pieces:
+        if type(piece) not in collector.evidence:
+            raise ValueError(f"{type(piece).__name__} is not declared by collector {collector.name}")
     seen: set[tuple[str, tuple[str, ...]]] = set()
     declared = collector.metrics
     for sample in samples:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from exporter.budget import SessionRow, Wait
+from exporter.budget import Attempts, SessionRow, Wait
 from exporter.budget.attempts import OLD
+from exporter.budget.evidence import Calls, Cut, Evidence, Sessions, Waiting
 from exporter.collectors.base import DatabaseCollector
 from exporter.collectors.context import Context
 from exporter.collectors.pools import metrics as pool
-from exporter.collectors.pools.sessions import Connection, ServerView, look
-from exporter.collectors.schema_state import INFLIGHT, SchemaState, Sessions
+from exporter.collectors.pools.sessions import Connection, look
+from exporter.collectors.schema_state import INFLIGHT
 from exporter.metrics.metric import Counter, Sample, counter, gauge
 from exporter.postgres.address import APPLICATION
 from exporter.postgres.sessions import Session
@@ -89,6 +90,25 @@ class _Locks:
         return self.others or not self.foreign
 
 
+@dataclass(slots=True)
+class _Followed:
+    """What the sampler keeps of one River between two samples.
+
+    Attributes:
+        seen: the start of the statement that each idle session last showed, by backend.
+    """
+
+    attempts: Attempts
+    wrapped: bool | None = None
+    recognised: bool = False
+    seen: dict[tuple[int, float], float] = field(default_factory=dict)
+    polled: float | None = None
+    ended: int = 0
+    timeouts: dict[str, int] = field(default_factory=dict)
+    cut: Cut = field(default_factory=Cut)
+    slow: float = float("-inf")
+
+
 class SessionsCollector(DatabaseCollector):
     """Follows River's sessions and the completer's attempts among them."""
 
@@ -97,59 +117,70 @@ class SessionsCollector(DatabaseCollector):
     lane = "sampler"
     needs = ("pg_monitor", "track_activities", "track_activity_query_size")
     metrics = (SECONDS, COUNT, INFLIGHT, pool.CONNECTIONS, pool.MAX, pool.FREE)
+    evidence = (Sessions, Waiting)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._seconds = Counter(SECONDS)
         self._sampled: float | None = None
         self._rivers: dict[tuple[int, float], str] = {}
-        self._pools: ServerView | None = None
+        self._followed: dict[str, _Followed] = {}
         self._free = pool.MinimumUse()
-        context.waits[SOURCE] = self.wait
 
     def pace(self) -> float:
         """A second, or less while an attempt is slow or a completion is due."""
         slow = any(
-            (watch.sessions and watch.sessions.inflight > OLD) or (watch.completions and watch.completions.due)
-            for watch in self.context.schema_states.values()
+            (state.sessions and state.sessions.inflight > OLD) or (state.completions and state.completions.overdue)
+            for state in self.context.schema_states.values()
         )
         base = self.context.sample_pace(self.name)
         return min(base, FASTEST) if slow else base
 
-    def read(self, session: Session) -> Iterator[Sample]:
+    def followed(self, schema: str) -> Attempts:
+        """The attempts of the River in `schema`."""
+        return self._kept(schema).attempts
+
+    def read(self, session: Session) -> Iterator[Sample | Evidence]:
         """Take one sample."""
         rows = session.rows(_Row, "sessions")
         now = self.context.clock()
         elapsed = min(now - self._sampled, 10.0) if self._sampled is not None else 0.0
         by_schema = self._by_schema(rows)
-        for schema in self.context.led():
-            watch = self.context.schema_state(schema)
-            mine = by_schema.get(schema, [])
-            self._follow(session, watch, mine, now, elapsed)
-            self._add(watch, mine, elapsed)
+        led = self.context.led()
+        for schema in led:
+            kept, mine = self._kept(schema), by_schema.get(schema, [])
+            yield self._follow(session, schema, kept, mine, now, elapsed)
+            self._add(schema, kept, mine, elapsed)
             yield from self._count(schema, mine)
+        for schema in self._followed.keys() - set(led):
+            self._followed[schema].attempts = Attempts(float(self.context.config.river.timeout))
         self._sampled = now
         yield from self._seconds.samples()
-        yield from self._pool([row for schema in self.context.led() for row, _ in by_schema.get(schema, [])])
+        yield from self._pool(now, [row for schema in led for row, _ in by_schema.get(schema, [])])
 
-    def wait(self, now: float) -> Wait | None:
-        """What the budget is told: how long a pool has been full of transactions that do not end.
+    def _kept(self, schema: str) -> _Followed:
+        timeout = float(self.context.config.river.timeout)
+        kept = self._followed.get(schema)
+        if kept is None:
+            kept = self._followed[schema] = _Followed(Attempts(timeout))
+        kept.attempts.timeout = timeout
+        calls = self.context.board.last(Calls, schema)
+        if kept.wrapped is None and calls is not None:
+            kept.wrapped = calls.wrapped
+        return kept
 
-        The budget asks only while the sample says what is so now.
-        """
-        return Wait(SOURCE, 0.0, self._pools.stalled, now) if self._pools else None
-
-    def _pool(self, rows: list[_Row]) -> Iterator[Sample]:
+    def _pool(self, now: float, rows: list[_Row]) -> Iterator[Sample | Evidence]:
         """River's connections as the server has them; how many there may be only where River's own URL says so."""
         busy = [row for row in rows if row.state != "idle"]
         yield pool.CONNECTIONS.sample(len(busy), SOURCE, "acquired")
         yield pool.CONNECTIONS.sample(len(rows) - len(busy), SOURCE, "idle")
         most = self.context.river.pool_max_connections()
         # the sessions of a pooler say nothing of the pools of its clients
-        self._pools = look(map(_connection, rows), most) if most and not self.context.behind_pooler() else None
-        if most and self._pools:
-            yield pool.MAX.sample(most * self._pools.processes, SOURCE)
-            yield pool.FREE.sample(self._free.observe(self.context.clock(), self._pools.free_ratio), SOURCE)
+        pools = look(map(_connection, rows), most) if most and not self.context.behind_pooler() else None
+        if most and pools:
+            yield Waiting(SOURCE, now, Wait(SOURCE, 0.0, pools.stalled, now))
+            yield pool.MAX.sample(most * pools.processes, SOURCE)
+            yield pool.FREE.sample(self._free.observe(now, pools.free_ratio), SOURCE)
 
     def _by_schema(self, rows: list[_Row]) -> dict[str, list[tuple[_Row, Statement]]]:
         """River's sessions by schema: those seen running a statement of its, and those the configuration names."""
@@ -159,7 +190,7 @@ class SessionsCollector(DatabaseCollector):
             statement, key = classify(row.query), (row.pid, row.started)
             schema = self._rivers.get(key)
             if statement.in_transaction is not None and (known := schema or self.context.target.default):
-                self.context.schema_state(known).wrapped = statement.in_transaction
+                self._kept(known).wrapped = statement.in_transaction
             if statement.certain or statement.completes:
                 schema = statement.schema or schema or self.context.target.default
             elif schema is None and self._named(row):
@@ -177,15 +208,15 @@ class SessionsCollector(DatabaseCollector):
             for pattern, text in ((patterns.application_name, row.application), (patterns.user, row.usename))
         )
 
-    def _add(self, watch: SchemaState, rows: list[tuple[_Row, Statement]], elapsed: float) -> None:
+    def _add(self, schema: str, kept: _Followed, rows: list[tuple[_Row, Statement]], elapsed: float) -> None:
         for row, statement in rows:
-            operation = "" if row.state == "idle" else self._operation(watch, row, statement)
-            self._seconds.add(elapsed, watch.schema, operation, row.state, row.wait_event_type or "")
+            operation = "" if row.state == "idle" else self._operation(kept, row, statement)
+            self._seconds.add(elapsed, schema, operation, row.state, row.wait_event_type or "")
 
     @staticmethod
-    def _operation(watch: SchemaState, row: _Row, statement: Statement) -> str:
+    def _operation(kept: _Followed, row: _Row, statement: Statement) -> str:
         """What a session in a transaction runs: the completer's statement outside its attempts is JobCompleteTx."""
-        if statement.completes and not watch.attempts.follows((row.pid, row.started)):
+        if statement.completes and not kept.attempts.follows((row.pid, row.started)):
             return "JobCompleteTx"
         return statement.operation
 
@@ -194,57 +225,88 @@ class SessionsCollector(DatabaseCollector):
             yield COUNT.sample(sum(row.state == state for row, _ in rows), schema, state)
 
     def _follow(
-        self, session: Session, watch: SchemaState, rows: list[tuple[_Row, Statement]], now: float, elapsed: float
-    ) -> None:
-        attempts = watch.attempts
-        sample = [self._row(session, watch, row, statement) for row, statement in rows]
-        timed_out = attempts.update(now, sample)
-        for end in timed_out:
-            watch.time_out(end.cause, 1, now)
-            watch.cut = end.whole(attempts.timeout)
-        worst = attempts.oldest()
+        self,
+        session: Session,
+        schema: str,
+        kept: _Followed,
+        rows: list[tuple[_Row, Statement]],
+        now: float,
+        elapsed: float,
+    ) -> Sessions:
+        sample = [self._row(session, kept, row, statement) for row, statement in rows]
+        for end in kept.attempts.update(now, sample):
+            kept.timeouts = {**kept.timeouts, end.cause: kept.timeouts.get(end.cause, 0) + 1}
+            kept.cut, kept.slow = Cut(kept.cut.number + 1, end.whole(kept.attempts.timeout)), now
+        worst = kept.attempts.oldest()
         age = worst.age if worst else 0.0
-        watch.inflight.see(now, age, watch.schema)
+        self.context.schema_state(schema).inflight.see(now, age, schema)
         if age > OLD:
-            watch.slow(now)
-        watch.sessions = Sessions(
+            kept.slow = now
+        ended = self._ended(kept, rows, now, elapsed)
+        splits = [kept.attempts.finished(found) for found in sample if found.backend in ended]
+        return Sessions(
+            key=schema,
             at=now,
             total=len(rows),
             users=frozenset(row.usename for row, _ in rows),
             oldest_start=min((row.started for row, _ in rows), default=None),
             waiting={
-                row.pid: self._operation(watch, row, statement)
+                row.pid: self._operation(kept, row, statement)
                 for row, statement in rows
                 if row.wait_event_type == "Lock"
             },
             worst=dict(worst.seconds) if worst else {},
             inflight=age,
-            finished=max(
-                (
-                    attempts.finished(found)
-                    for found in sample
-                    if found.statement == "completing" and found.state == "idle" and found.idle_since <= elapsed
-                ),
-                key=lambda split: sum(split.values()),
-                default={},
-            ),
-            completed=max(
-                (now - row.idle_since for row, statement in rows if statement.completes and row.state == "idle"),
-                default=None,
-            ),
-            polled=max(
-                (
-                    now - row.idle_since
-                    for row, statement in rows
-                    if statement.operation in _POLLS and row.state == "idle"
-                ),
-                default=None,
-            ),
-            trips=4 if watch.wrapped else 2,
+            finished=max(splits, key=lambda split: sum(split.values()), default={}),
+            ended=kept.ended,
+            polled=kept.polled,
+            trips=4 if kept.wrapped else 2,
             opened=any(row.age < YOUNG for row, _ in rows),
+            timeouts=kept.timeouts,
+            cut=kept.cut,
+            slow=kept.slow,
+            stuck=max(
+                (
+                    row.statement_age
+                    for row, statement in rows
+                    if row.state == "active" and (statement.certain or statement.completes)
+                ),
+                default=0.0,
+            ),
+            recognised=kept.recognised,
         )
 
-    def _row(self, session: Session, watch: SchemaState, row: _Row, statement: Statement) -> SessionRow:
+    @staticmethod
+    def _ended(
+        kept: _Followed, rows: list[tuple[_Row, Statement]], now: float, elapsed: float
+    ) -> set[tuple[int, float]]:
+        """Sessions whose completing statement ended since the sample before.
+
+        A session that was seen idle with the same `query_start` has ended nothing, whatever its `state_change` says:
+        sqlx pings an idle connection by a bare Sync, which moves that alone.
+        """
+        ended, seen = set(), {}
+        for row, statement in rows:
+            backend = (row.pid, row.started)
+            kept.recognised |= statement.completes
+            if row.state != "idle":
+                continue
+            seen[backend] = row.statement
+            if kept.seen.get(backend) == row.statement:
+                continue
+            if statement.operation in _POLLS:
+                kept.polled = max(kept.polled or float("-inf"), now - row.idle_since)
+            if row.idle_since > elapsed:
+                continue
+            rolled_back = kept.wrapped and statement.operation == "ROLLBACK"
+            if statement.completes or rolled_back:
+                kept.ended += 1
+            if statement.completes:
+                ended.add(backend)
+        kept.seen = seen
+        return ended
+
+    def _row(self, session: Session, kept: _Followed, row: _Row, statement: Statement) -> SessionRow:
         kind: Literal["completing", "control", "other"] = (
             "completing" if statement.completes else "control" if statement.operation in _CONTROL else "other"
         )
@@ -261,11 +323,11 @@ class SessionsCollector(DatabaseCollector):
             idle_since=row.idle_since,
         )
         parameters = {"pid": row.pid, "database": self.context.target.database}
-        if watch.wrapped and statement.operation == "COMMIT" and watch.attempts.unknown(found) and found.slow:
+        if kept.wrapped and statement.operation == "COMMIT" and kept.attempts.unknown(found) and found.slow:
             # its statement was too quick to be seen, but what it locked tells whose commit this is
             (locks,) = session.rows(_Locks, "sessions_locks", parameters)
             return replace(found, statement="completing" if locks.completes else "other", wrapped=True, foreign=False)
-        if row.state == "active" and watch.attempts.undecided(found):
+        if row.state == "active" and kept.attempts.undecided(found):
             (locks,) = session.rows(_Locks, "sessions_locks", parameters)
             return replace(found, foreign=locks.others) if locks.tell else found
         return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from exporter.budget.evidence import Calls, Evidence
 from exporter.collectors.base import DatabaseCollector
 from exporter.collectors.context import Context
 from exporter.metrics.cumulative import CumulativeCounters, Differences
@@ -63,6 +64,7 @@ class StatementsCollector(DatabaseCollector):
     interval = 15.0
     needs = ("pg_monitor", "pg_stat_statements")
     metrics = (CALLS, SECONDS, ROWS, BLOCKS, FOLDED, DEALLOCATED)
+    evidence = (Calls,)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -73,8 +75,10 @@ class StatementsCollector(DatabaseCollector):
         for operation in _FOLDS:
             self._folded.add(0, operation)
         self._deallocated = CumulativeCounters(DEALLOCATED)
+        self._rose: dict[str, dict[str, float]] = {}
+        self._wrapped: dict[str, bool] = {}
 
-    def read(self, session: Session) -> Iterator[Sample]:
+    def read(self, session: Session) -> Iterator[Sample | Evidence]:
         """Add what each entry rose by to its operation."""
         target = self.context.target
         parameters = {"database": target.database}
@@ -96,6 +100,9 @@ class StatementsCollector(DatabaseCollector):
                 self._add(statement, rise)
         for each in (self._calls, self._seconds, self._rows, self._blocks, self._folded):
             yield from each.samples()
+        now = self.context.clock()
+        for schema in target.schemas:
+            yield Calls(schema, now, dict(self._rose.get(schema, {})), self._wrapped.get(schema))
 
     def _recognise(self, session: Session, ids: set[int]) -> None:
         unseen = sorted(ids - self._statements.keys())
@@ -108,7 +115,7 @@ class StatementsCollector(DatabaseCollector):
             own = MARK in row.query
             statement = self._statements[row.queryid] = None if own else classify(row.query)
             if statement and statement.in_transaction is not None and (schema := statement.schema or target.default):
-                self.context.schema_state(schema).wrapped = statement.in_transaction
+                self._wrapped[schema] = statement.in_transaction
             if statement and statement.operation in _FOLDS:
                 self._folded.add(1, statement.operation)
 
@@ -124,7 +131,7 @@ class StatementsCollector(DatabaseCollector):
         calls, seconds, rows, *blocks = rise
         self._calls.add(calls, schema, operation)
         if calls and schema in self.context.target.schemas:
-            self.context.schema_state(schema).heard[operation] = self.context.clock()
+            self._rose.setdefault(schema, {})[operation] = self.context.clock()
         self._seconds.add(seconds, schema, operation)
         self._rows.add(rows, schema, operation)
         for source, count in zip(SOURCES, blocks, strict=True):

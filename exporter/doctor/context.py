@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from exporter.budget.evidence import Blocking
 from exporter.collectors.context import Context
 from exporter.collectors.discovery import classes
 from exporter.collectors.runner import Runner
 from exporter.collectors.scheduler import Lane, Schedule
-from exporter.collectors.schema_state import Blocking
 from exporter.collectors.target import TargetCollector
 from exporter.config import Config
 from exporter.errors import ExporterError

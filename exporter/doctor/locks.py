@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from exporter.collectors.schema_state import Blocking
+from exporter.budget.evidence import Blocking
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from exporter.budget.evidence import Waiting
 from exporter.doctor.context import DoctorContext, at_limit, patiently
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
@@ -93,9 +94,9 @@ def look(doctor: DoctorContext) -> Tries:
 
 def examine(doctor: DoctorContext) -> Iterator[Finding]:
     """Try, and judge."""
-    network = doctor.context.waits.get("network")
-    now = time.monotonic()
-    said = network(now) if network else None
+    now = doctor.context.clock()
+    waiting = doctor.context.board.latest(Waiting, "network", now)
+    said = waiting.at_moment(now) if waiting else None
     if said and said.now >= DEADLINE:
         # the samplers' own question hangs: no need to hang another time to know
         yield CONNECT.problem(f"no answer through River's endpoint for {seconds(said.now)}", remedy=_REMEDY)

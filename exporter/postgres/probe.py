@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 
 import psycopg
 from psycopg import pq, waiting
@@ -34,13 +35,14 @@ class Probe:
 
     Args:
         deadline: seconds that any one step may take.
+        on_heard: called whenever `heard` changes while a connection is made.
 
     Attributes:
         heard: when the other side last sent anything, monotonic seconds; to be connected is not to be heard.
     """
 
-    def __init__(self, address: Address, deadline: float) -> None:
-        self.address, self._deadline = address, deadline
+    def __init__(self, address: Address, deadline: float, on_heard: Callable[[], None] = lambda: None) -> None:
+        self.address, self._deadline, self._on_heard = address, deadline, on_heard
         self._connection: Connection | None = None
         self.heard = float("-inf")
 
@@ -135,6 +137,7 @@ class Probe:
                 pass
             if status == pq.PollingStatus.READING:
                 self.heard = time.monotonic()
+                self._on_heard()
 
 
 def _message(pgconn: pq.abc.PGconn) -> str:

@@ -6,11 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporter.budget import Verdict
-from exporter.collectors.schema_state import Blocking
+from exporter.budget.evidence import Blocking
+from exporter.budget.state import CompleterState, Condition
 from exporter.humanize import seconds, share
 
-STALLS = 1.0
-"""Seconds from which the attempt under way is spoken of."""
+SLOW = 1.0
+"""Seconds from which the attempt under way is mentioned."""
+
+LEVELS = {
+    CompleterState.OK: "ok",
+    CompleterState.SLOW: "warning",
+    CompleterState.STALLED: "critical",
+    CompleterState.FAILING: "critical",
+    CompleterState.UNKNOWN: "unknown",
+}
+
+WORDS = {
+    "pool": "waiting for a connection",
+    "network": "on the network",
+    "lock": "waiting for a lock",
+    "execution": "executing",
+    "storage": "waiting for storage",
+    "refused": "refused by PostgreSQL",
+    "unknown": "for a reason that is not known",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +37,18 @@ class Moment:
     """What the sentence is made of.
 
     Attributes:
-        verdict: the budget's last word; None when nothing is known.
-        cause: what the attempt now under way waits for.
+        now: monotonic seconds.
+        condition: the completer's state; None where another exporter reports it.
+        verdict: the budget's last verdict; None when nothing is known.
         details: whether pids and applications may be named.
-        leads: whether this exporter speaks for the database.
+        leads: whether this exporter is the elected leader.
     """
 
+    now: float
+    condition: Condition | None
     verdict: Verdict | None
-    cause: str | None
     timeout: float
     window: float
-    warning: float
-    critical: float
     blocking: Sequence[Blocking]
     details: bool
     leads: bool
@@ -37,26 +56,23 @@ class Moment:
 
 def sentence(moment: Moment) -> tuple[str, str]:
     """The level (ok, warning, critical or unknown) and the sentence."""
-    verdict = moment.verdict
-    if verdict is None:
-        return "unknown", "Nothing is known of completions yet."
-    ratio, stall = verdict.ratio, verdict.stall or 0.0
-    level = "critical" if ratio >= moment.critical else "warning" if ratio >= moment.warning else "ok"
-    if stall >= STALLS:
+    condition = moment.condition
+    if condition is None:
+        if moment.leads or moment.verdict is None:
+            return "unknown", "Nothing is known of completions yet."
+        return "unknown", f"Another exporter is the elected leader; of this pod's connections: {_worst(moment)}."
+    level = LEVELS[condition.state]
+    if condition.state is CompleterState.UNKNOWN:
+        return level, _unknown(condition)
+    stall = moment.verdict.stall or 0.0 if moment.verdict else 0.0
+    if condition.trouble:
+        return level, _trouble(moment, condition, stall)
+    if stall >= SLOW:
         return level, _now(moment, stall)
-    scope = (
-        "" if moment.leads else " Another exporter speaks for the database; this one sees its own pod's connections."
-    )
-    worst = (
-        f"the worst attempt of the last {seconds(moment.window)} used {share(ratio)} of its {seconds(moment.timeout)}"
-    )
-    if level == "ok":
-        return level, f"Completions are on time: {worst}.{scope}"
-    cause = largest(verdict)
-    return level, (
-        f"Completions are on time again: {worst}, "
-        f"{seconds(verdict.seconds.get(cause, 0.0))} of it {_WORDS[cause]}.{scope}"
-    )
+    if condition.resumed is not None and moment.now - condition.resumed <= moment.window:
+        cause = f" ({condition.before})" if condition.before else ""
+        return level, f"Completions resumed {seconds(moment.now - condition.resumed)} ago{cause}; {_worst(moment)}."
+    return level, f"Completions are committed on time: {_worst(moment)}."
 
 
 def largest(verdict: Verdict) -> str:
@@ -64,24 +80,50 @@ def largest(verdict: Verdict) -> str:
     return max(verdict.seconds, key=lambda each: verdict.seconds[each])
 
 
-_WORDS = {
-    "pool": "waiting for a connection",
-    "network": "on the network",
-    "lock": "waiting for a lock",
-    "execution": "executing",
-    "storage": "waiting for storage",
-}
+def _worst(moment: Moment) -> str:
+    verdict = moment.verdict
+    if verdict is None:
+        return f"no attempt was observed in the last {seconds(moment.window)}"
+    used = share(min(verdict.ratio, 1.0))
+    text = f"the worst attempt of the last {seconds(moment.window)} used {used} of its {seconds(moment.timeout)}"
+    if verdict.ratio < SLOW / moment.timeout:
+        return text
+    cause = largest(verdict)
+    return f"{text}, {seconds(verdict.seconds.get(cause, 0.0))} of it {WORDS[cause]}"
+
+
+def _unknown(condition: Condition) -> str:
+    if condition.cause:
+        return (
+            "The state of completions is unknown, because they cannot be observed; "
+            f"they were late before, {WORDS.get(condition.cause, condition.cause)}."
+        )
+    return "The state of completions is unknown: none was observed to be committed yet."
+
+
+def _trouble(moment: Moment, condition: Condition, stall: float) -> str:
+    """What happens now, then how long no completion has been committed."""
+    if condition.cause == "refused":
+        first = "PostgreSQL refuses completions: completing statements end and complete nothing."
+    elif stall >= SLOW:
+        first = _now(moment, stall)
+    else:
+        first = f"Completions are {condition.state.value}, {WORDS.get(condition.cause or 'unknown', 'unknown')}."
+    if condition.silence:
+        return f"{first} None has been committed for {seconds(condition.silence)}."
+    return f"{first} It began {seconds(moment.now - condition.since)} ago."
 
 
 def _now(moment: Moment, stall: float) -> str:
-    if moment.cause == "lock":
+    cause = moment.verdict.stalled if moment.verdict else None
+    if cause == "lock":
         return _lock(moment, stall)
     return {
         "pool": f"Completions have waited {seconds(stall)} for a connection.",
-        "network": f"There has been no answer through River's address for {seconds(stall)}.",
+        "network": f"There has been no answer through River's connection endpoint for {seconds(stall)}.",
         "execution": f"A completing statement has been running for {seconds(stall)}.",
         "storage": f"A completion has waited {seconds(stall)} for the disk or a standby.",
-    }.get(moment.cause or "", f"A completion has been under way for {seconds(stall)}.")
+    }.get(cause or "", f"A completion has been under way for {seconds(stall)}.")
 
 
 def _lock(moment: Moment, stall: float) -> str:

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 
 from exporter import __version__
 from exporter.budget import CAUSES
+from exporter.budget.evidence import Blocking
 from exporter.collectors.context import Context
 from exporter.collectors.runner import Runner
-from exporter.collectors.schema_state import Blocking, SchemaState
+from exporter.collectors.schema_state import SchemaState
 from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
 from exporter.logs.masking import mask
 from exporter.metrics.values import Values
 from exporter.postgres.state import ConnectionState
 from exporter.status.sentence import Moment, largest, sentence
-
-FRESH = 3.0
-"""Seconds after which a sample no longer says what is so now."""
 
 MOST_QUEUES, MOST_RIVERS = 200, 4
 """Queues, and schemas with a picture, that are shown; of what is more the number is said."""
@@ -33,7 +31,9 @@ class RiverView:
     Attributes:
         level: one of LEVELS.
         text: the sentence that says what is happening.
-        ratio: of the worst attempt within the window over the timeout; None while nothing is known.
+        state: of the completions; None where another exporter reports it.
+        silence: seconds since a completion was committed while one is due; None when none is due, or it is not known.
+        ratio: of the worst attempt within the window over the timeout, at most 1; None while nothing is known.
         seconds: of that attempt by cause.
         stall: seconds that the attempt now under way has taken; None when nobody looks.
         history: seconds by CAUSES each ten seconds of the last half an hour, None where nobody looked.
@@ -44,6 +44,8 @@ class RiverView:
     leads: bool
     level: str
     text: str
+    state: str | None
+    silence: float | None
     ratio: float | None
     cause: str | None
     seconds: Mapping[str, float]
@@ -183,19 +185,18 @@ def _overall(context: Context, rivers: tuple[RiverView, ...]) -> tuple[str, str]
 
 
 def _river(context: Context, watch: SchemaState, now: float) -> RiverView:
-    verdict, sessions, config = watch.verdict, watch.sessions, context.config
+    verdict, config = watch.verdict, context.config
     leads = watch.schema in context.led()
-    seen = sessions if sessions and now - sessions.at <= FRESH and leads else None
+    seen = watch.sessions if leads else None
     if verdict is not None and not verdict.seconds:
         verdict = None
     blocking = watch.blocking if seen else ()
     moment = Moment(
+        now=now,
+        condition=watch.condition,
         verdict=verdict,
-        cause=verdict.stalled if verdict else None,
-        timeout=watch.budget.timeout,
-        window=watch.budget.window,
-        warning=config.thresholds.warning,
-        critical=config.thresholds.critical,
+        timeout=float(config.river.timeout),
+        window=float(config.window),
         blocking=blocking,
         details=config.web.details,
         leads=leads,
@@ -206,7 +207,9 @@ def _river(context: Context, watch: SchemaState, now: float) -> RiverView:
         leads=leads,
         level=level,
         text=text,
-        ratio=verdict.ratio if verdict else None,
+        state=watch.condition.state.value if watch.condition else None,
+        silence=watch.condition.silence if watch.condition else None,
+        ratio=min(verdict.ratio, 1.0) if verdict else None,
         cause=largest(verdict) if verdict and verdict.cause else None,
         seconds=verdict.seconds if verdict else {},
         sources=verdict.sources if verdict else {},

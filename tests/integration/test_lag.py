@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from exporter.budget.evidence import LagSummary
+from exporter.budget.evidence import Lag
 from exporter.collectors.lag import REMEMBERED
 from exporter.postgres.role import render
 from exporter.postgres.sessions import Unreachable
@@ -39,7 +39,7 @@ def insert(connection: psycopg.Connection, state: str = "completed", ago: float 
     )
 
 
-def told(exporter: Exporter) -> LagSummary:
+def told(exporter: Exporter) -> Lag:
     """What the budget was told."""
     summary = exporter.context.schema_state("public").lag
     assert summary is not None

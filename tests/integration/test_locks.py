@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from exporter.collectors.schema_state import Blocking
+from exporter.budget.evidence import Blocking
 from tests.collecting import Exporter
 from tests.conftest import Database
 from tests.playing import COMPLETE, add_jobs, busy, idle, waits

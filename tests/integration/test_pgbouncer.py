@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from exporter.budget import Wait
-from exporter.collectors.pgbouncer import PgbouncerCollector
+from exporter.budget.evidence import Waiting
 from exporter.postgres.sessions import Unreachable
 from tests.collecting import Exporter
 from tests.conftest import Database
@@ -28,9 +28,8 @@ def pgbouncer(database: Database) -> Iterator[PgBouncer]:
 
 def wait(exporter: Exporter) -> Wait | None:
     """What the console says of waiting now."""
-    collector = exporter.collector("pgbouncer")
-    assert isinstance(collector, PgbouncerCollector)
-    return collector.wait(exporter.context.clock())
+    found = exporter.context.board.latest(Waiting, "pgbouncer", exporter.context.clock())
+    return found.wait if found else None
 
 
 def test_a_restarted_pgbouncer_is_unknown_until_river_is_back(

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from exporter.budget import Wait
+from exporter.budget.evidence import Completions, Sessions, Waiting
 from exporter.collectors.pgbouncer import PgbouncerCollector
-from exporter.collectors.schema_state import Completions
 from exporter.config import load
 from exporter.postgres.address import addresses
 from tests.collecting import Exporter
@@ -40,9 +40,21 @@ def exporter(database: Database, proxy: TcpProxy) -> Iterator[Exporter]:
 
 def network(exporter: Exporter) -> Wait:
     """What the budget is told of the network at this moment."""
-    found = exporter.context.waits["network"](exporter.context.clock())
+    found = waited(exporter, "network")
     assert found is not None
     return found
+
+
+def waited(exporter: Exporter, source: str) -> Wait | None:
+    """What a source says of waiting at this moment."""
+    now = exporter.context.clock()
+    waiting = exporter.context.board.latest(Waiting, source, now)
+    return waiting.at_moment(now) if waiting else None
+
+
+def say(exporter: Exporter, source: str, wait: Wait) -> None:
+    """Let a source say something."""
+    exporter.context.board.put(f"test {source}", [Waiting(source, exporter.context.clock(), wait)])
 
 
 @contextmanager
@@ -106,7 +118,7 @@ def test_a_refused_connection_is_no_wait(exporter: Exporter, proxy: TcpProxy) ->
     exporter.run("probe")
     found = exporter.run("probe")["river_probe_failures_total"]
     assert found["refused",] >= 1
-    said = exporter.context.waits["network"](exporter.context.clock())
+    said = waited(exporter, "network")
     assert said is None or said.now == 0
     proxy.heal()
     exporter.run("probe")
@@ -170,11 +182,11 @@ def test_an_exhausted_pooler_is_told_from_a_dead_network(database: Database, pgb
                 found = exporter.run("pgbouncer")
                 assert found["river_pool_clients_waiting"]["pgbouncer",] == 1
                 assert found["river_pool_connections"]["pgbouncer", "acquired"] == 1
-                said = exporter.context.waits["pgbouncer"](exporter.context.clock())
+                said = waited(exporter, "pgbouncer")
                 assert said is not None
                 assert said.now > 1.5
                 assert network(exporter).now < 1.5
-                exporter.context.waits["pgxpool"] = lambda now: Wait("pgxpool", 0.0, 0.0, now)  # River's pool is free
+                say(exporter, "pgxpool", Wait("pgxpool", 0.0, 0.0, 0.0))  # River's pool is free
                 exporter.run("target")
                 assert exporter.run("budget")["river_budget_source"]["public", "pool", "pgbouncer"] == 1
             wait_for(
@@ -228,14 +240,27 @@ def test_what_stays_away_speaks_where_nobody_sees_rivers_own_pool(database: Data
     with Exporter(database.exporter_url) as exporter:
         for name in ("target", "sessions"):
             exporter.run(name)
-        waits, clock = exporter.context.waits, exporter.context.clock
-        waits["network"] = lambda now: Wait("probe", 0.001, 0.0, now)
-        waits["pgbouncer"] = lambda now: Wait("pgbouncer", 0.0, 0.0, now)
-        watch = exporter.context.schema_state("public")
-        watch.completions = Completions(clock(), 6.0, due=True)
+        now = exporter.context.clock()
+        say(exporter, "network", Wait("probe", 0.001, 0.0, now))
+        say(exporter, "pgbouncer", Wait("pgbouncer", 0.0, 0.0, now))
+        pieces = [Sessions("public", now, total=1, recognised=True), Completions("public", now, seconds=6.0)]
+        exporter.context.board.put("test", pieces)
         found = exporter.run("budget")
         assert found["river_budget_source"]["public", "pool", "residual"] == 1
         assert found["river_completer_budget_seconds"]["public", "pool"] == 6
         for source in ("pgxpool", "sql"):  # what the page says it is
-            waits["pgxpool"] = lambda now, source=source: Wait(source, 0.0, 0.0, now)  # type: ignore[misc]
+            say(exporter, "pgxpool", Wait(source, 0.0, 0.0, now))
             assert exporter.run("budget")["river_budget_source"]["public", "pool", source] == 1
+
+
+def test_what_stays_away_is_not_put_down_to_the_pool_of_a_completer_never_recognised(database: Database) -> None:
+    """Then the cause is unknown: a runtime whose statement is not known would look the same."""
+    with Exporter(database.exporter_url) as exporter:
+        exporter.run("target")
+        now = exporter.context.clock()
+        say(exporter, "network", Wait("probe", 0.001, 0.0, now))
+        exporter.context.board.put("test", [Sessions("public", now, total=1), Completions("public", now, seconds=6.0)])
+        found = exporter.run("budget")
+        assert ("public", "pool", "residual") not in found["river_budget_source"]
+        assert found["river_completer_state"]["public", "stalled"] == 1
+        assert found["river_completer_cause"] == {("public", "unknown"): 1}

@@ -9,6 +9,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from exporter.budget.evidence import Calls
 from tests.collecting import Exporter, Values
 from tests.conftest import Database, StartRiver
 from tests.testbed.process import wait_for
@@ -212,7 +213,7 @@ def test_services_that_stopped_are_late(exporter: Exporter, database: Database) 
     """Without a leader, jobs that are due wait and a service that was heard before is overdue."""
     now = [1000.0]
     exporter.context.clock = lambda: now[0]
-    exporter.context.schema_state("public").heard["JobDeleteBefore"] = 990.0
+    exporter.context.board.put("statements", [Calls("public", 990.0, {"JobDeleteBefore": 990.0})])
     with database.connect() as connection:
         for queue, priority, ahead in (("a", 1, 600), ("a", 4, -100), ("b", 2, 600), ("z", 1, -20)):
             connection.execute(

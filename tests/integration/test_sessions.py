@@ -5,6 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from exporter.budget import Attempts
+from exporter.budget.evidence import Waiting
+from exporter.collectors.sessions import SessionsCollector
 from exporter.config import variable
 from tests.collecting import Exporter
 from tests.conftest import Database, StartRiver
@@ -20,6 +23,13 @@ LISTEN = 'LISTEN "public.river_insert"'
 def sessions(exporter: Exporter) -> dict[str, float]:
     """River's sessions by state, as of a new sample."""
     return {state: value for (_, state), value in exporter.run("sessions")["river_sessions"].items()}
+
+
+def attempts(exporter: Exporter) -> Attempts:
+    """The attempts that the sampler follows."""
+    collector = exporter.collector("sessions")
+    assert isinstance(collector, SessionsCollector)
+    return collector.followed("public")
 
 
 def seconds(exporter: Exporter) -> dict[tuple[str, ...], float]:
@@ -106,7 +116,7 @@ def test_the_completer_s_statement_in_somebody_s_transaction_is_not_the_complete
         wait_for(lambda: ("JobCompleteTx", "active", "Lock") in seconds(exporter), 5, "its time to be added")
         assert {operation for operation, _, _ in seconds(exporter)} == {"JobCompleteTx"}
         watch = exporter.context.schema_state("public")
-        assert watch.attempts.running() == []
+        assert attempts(exporter).running() == []
         assert watch.sessions is not None
         assert (watch.sessions.inflight, watch.sessions.waiting) == (0, {pid: "JobCompleteTx"})
         assert exporter.run("locks")["river_lock_waiters"] == {("public", "JobCompleteTx"): 1}
@@ -128,7 +138,7 @@ def test_a_quick_transaction_of_somebody_s_is_told_by_its_locks(database: Databa
         with busy(database, statement) as pid:
             waits(database, pid)
             assert sessions(exporter)["active"] == 0  # a script of several statements is nobody's we know
-    assert exporter.context.schema_state("public").attempts.running() == []
+    assert attempts(exporter).running() == []
 
 
 @pytest.mark.parametrize("river_version", ["0.51", "0.16"])
@@ -154,9 +164,9 @@ def test_a_real_river_is_recognised_and_its_completer_followed(database: Databas
         assert watch.sessions.worst["lock"] > 0.5
         waiting = list(watch.sessions.waiting.values())
         assert waiting.count(COMPLETING) == 1  # one completer; all others are jobs' own, or fetch and insert
-        assert len(watch.attempts.running()) == 1
+        assert len(attempts(exporter).running()) == 1
         superuser.rollback()
-        wait_for(lambda: sessions(exporter) and watch.attempts.oldest() is None, 10, "the attempt to end")
+        wait_for(lambda: sessions(exporter) and attempts(exporter).oldest() is None, 10, "the attempt to end")
         assert watch.timeouts == {}
 
 
@@ -176,9 +186,9 @@ def test_leaked_transactions_fill_a_pool_whose_size_rivers_url_says(database: Da
         wait_for(lambda: free() >= 0.75, 20, "a pool with connections free")
         worker.leak(2, transaction=True)
         wait_for(lambda: 0 < free() <= 0.5, 20, "two of four to be gone")
-        said = exporter.context.waits["sessions"](exporter.context.clock())
+        said = exporter.context.board.latest(Waiting, "sessions", exporter.context.clock())
         assert said is not None
-        assert said.worst == 0
+        assert said.wait.worst == 0
         worker.leak(2, transaction=True)
 
         def waited() -> float:

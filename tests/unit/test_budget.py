@@ -112,8 +112,21 @@ def test_a_wait_counts_for_no_more_than_the_deadline() -> None:
     """Nobody waits longer for a connection or an answer than River lets an attempt take."""
     verdict = consistent(budget().tick(0, QUIET, waits((0, 300.0), (0.1, 0)), trips=3))
     assert (verdict.seconds["pool"], verdict.ratio) == (10.0, 1.0)
-    verdict = consistent(budget().tick(0, QUIET, waits(None, (4.0, 0)), trips=3))
-    assert verdict.seconds["network"] == 10.0
+    one = budget()
+    one.tick(0, QUIET, waits(None, (4.0, 0)), trips=3)
+    assert consistent(one.tick(10, QUIET, waits(None, (4.0, 0)), trips=3)).seconds["network"] == 10.0
+
+
+def test_one_stall_that_two_sources_show_is_not_added_up() -> None:
+    """A dead network empties the pool too; each round trip of an attempt cannot meet the same six seconds again."""
+    one = budget()
+    for second in range(1, 7):
+        one.tick(second, QUIET, waits((0, max(0, second - 1)), (0, second)), trips=2)
+    verdict = consistent(one.tick(7, QUIET, waits((5.1, 0), (6.2, 0)), trips=2))
+    assert verdict.ratio == pytest.approx(0.7, abs=0.05)
+    for second in range(8, 20):
+        verdict = consistent(one.tick(second, QUIET, waits(), trips=2))
+    assert verdict.ratio == pytest.approx(0.7, abs=0.05)
 
 
 def test_nothing_known_says_nothing() -> None:

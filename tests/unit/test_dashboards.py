@@ -28,6 +28,8 @@ GRAFANAS: tuple[Version, ...] = ("11.0.0", "13.2.3")
 NOT_SHOWN: dict[str, str] = {
     "river_index_gin_pending_pages": "only where somebody installed pgstattuple: an empty panel for everybody else",
     "river_exporter_undecodable_texts_total": "no fault: names and statements are shown with replacement characters",
+    "river_completer_state": "the dashboards' first row is about to read it",
+    "river_completer_refused_total": "the same",
 }
 """Metrics on no dashboard and in no alert, with the reason."""
 

@@ -15,10 +15,10 @@ from config.source import render
 from config.source.source import load as load_rules
 from docs import doctor_page
 from exporter.budget import Verdict
+from exporter.budget.evidence import Blocking, Completions
 from exporter.collectors.context import Target
 from exporter.collectors.jobs import JOBS, OLDEST
 from exporter.collectors.river import PAUSED, WORKERS
-from exporter.collectors.schema_state import Blocking, Completions
 from exporter.config import load
 from exporter.doctor import (
     alerts,
@@ -336,7 +336,8 @@ def test_workers_are_not_taken_from_an_outage() -> None:
         (None, None, None), (Commits(False, 40.0, 1520), None, None), (Commits(True, 0.1, 20), 40.0, None),
         (Commits(True, 0.1, 20), None, 1520),
     ):  # fmt: skip
-        stalled.context.schema_state("public").completions = Completions(1.0, silence)
+        now = stalled.context.clock()
+        stalled.context.board.put("completions", [Completions("public", now, seconds=silence)])
         stalled.commits = {"public": commits} if commits else {}
         assert pool._workers(stalled)[0] == workers
     assert pool._workers(doctor(RIVER_EXPORTER_RIVER_WORKERS="8")) == (8, "river.workers")

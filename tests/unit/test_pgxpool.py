@@ -11,6 +11,7 @@ import pytest
 from exporter.budget import Wait
 from exporter.collectors.pgxpool import PgxpoolCollector
 from exporter.collectors.pools.page import PageError
+from exporter.collectors.runner import publish
 from exporter.config import load, variable
 from exporter.doctor.context import build_context
 from exporter.metrics.metric import Totals
@@ -37,7 +38,7 @@ class Endpoint:
         self.now += after
         self.text = text
         found: Values = {}
-        for metric, labels, value in [*self.collector.collect(), *self.context.snapshot.held()]:
+        for metric, labels, value in [*publish(self.collector), *self.context.snapshot.held()]:
             if isinstance(value, Totals):
                 found.setdefault(f"{metric.name}_count", {})[labels] = value.count
                 found.setdefault(f"{metric.name}_sum", {})[labels] = value.total

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from heapq import nlargest
 
-from exporter.budget.silence import Running, Silence
+import pytest
+
+from exporter.budget.silence import AttemptTotals, Latest, Running, Silence
 
 START = 1_700_000_000.0
 """Unix time of the simulation's beginning."""
@@ -21,28 +23,37 @@ class Simulation:
     stalled_from: float = float("inf")
     polls: bool = True
     polls_each: float = 1.0
+    ended: int = 0
+    workers: int | None = None
+    trouble: float | None = None
 
     def at(self, now: float) -> float | None:
         """Look at second `now`."""
         until = min(now, self.stalled_from)
         ends = [(fetched + length, kind, length) for kind, fetched, length in self.jobs if fetched + length <= until]
-        self.silence.completed(now, START + max(ends)[0] if ends else None, None)
         for _, kind, length in nlargest(200, ends):
             self.silence.ran(kind, length)
+        totals = AttemptTotals(ended=self.ended, oldest_session=START + self.sessions_since)
+        self.silence.completed(now, latest(now, max(ends)[0]) if ends else [], totals)
         if self.polls and now < self.stalled_from:
             self.silence.poll(now - 0.5 - (now - 0.5) % self.polls_each)
-        if self.silence.since(now) <= 2.0:
+        if self.silence.since(now) <= 2.0 and self.trouble is None:
             return 0.0
         running = [
-            Running(kind, now - fetched, START + fetched)
-            for kind, fetched, length in self.jobs
+            Running(number, kind, now - fetched, START + fetched)
+            for number, (kind, fetched, length) in enumerate(self.jobs)
             if fetched <= until < fetched + length
         ]
-        return self.silence.seconds(now, running, START + self.sessions_since)
+        return self.silence.seconds(now, running, self.workers, self.trouble)
 
     def worst(self, first: int, last: int) -> float:
         """The most silence of those seconds."""
         return max(self.at(second) or 0.0 for second in range(first, last + 1))
+
+
+def latest(now: float, finalized: float, state: str = "completed", run: float | None = 0.25) -> list[Latest]:
+    """The newest job of one final state."""
+    return [Latest(state, START + finalized, now - finalized, run)]
 
 
 def load(first: int, last: int, kind: str = "mail", length: float = 0.25) -> list[tuple[str, float, float]]:
@@ -131,26 +142,120 @@ def test_a_lost_job_beside_completions_is_no_silence() -> None:
 def test_without_sessions_of_river_nothing_is_due() -> None:
     """All workers are gone: that is for River's own absence to say."""
     silence = Silence()
-    silence.completed(0, START, None)
+    silence.completed(0, latest(0, 0), AttemptTotals())
     silence.ran("mail", 0.25)
-    assert silence.seconds(60, [Running("mail", 60, START)], None) is None
+    assert silence.seconds(60, [Running(1, "mail", 60, START)]) is None
 
 
-def test_a_completion_that_writes_nothing_new_is_one_all_the_same() -> None:
-    """A batch of jobs to be retried moves no finalized_at; that its statement ended tells."""
+def test_a_statement_that_ends_is_no_completion() -> None:
+    """It may have been refused: committed rows alone end a silence."""
     silence = Silence()
-    silence.completed(0, START, None)
-    silence.completed(10, START, 9.5)
-    assert silence.since(10) == 0.5
-    silence.completed(11, START, 9.5)
-    assert silence.since(11) == 1.5
+    silence.completed(0, latest(0, 0), AttemptTotals())
+    silence.completed(10, latest(10, 0), AttemptTotals(ended=3))
+    assert silence.since(10) == 10
+
+
+def test_a_due_job_that_runs_no_longer_was_completed() -> None:
+    """A batch of jobs to be retried moves no finalized_at; that they no longer run tells."""
+    silence = Silence()
+    silence.completed(0, latest(0, 0), AttemptTotals(oldest_session=START))
+    silence.ran("mail", 0.25)
+    silence.poll(9)
+    assert silence.seconds(10, [Running(1, "mail", 2.0, START + 8)]) is None
+    assert silence.since(10) == 10
+    silence.seconds(10.5, [])
+    assert silence.since(10.5) == 0
+    assert silence.on_time == 10.5
+    silence.seconds(20, [Running(2, "mail", 9.0, START + 11)])
+    silence.seconds(21, [])
+    assert (silence.since(21), silence.on_time) == (0, 10.5)  # committed, but late
+
+
+def test_statements_that_complete_nothing_although_one_is_due_are_refused() -> None:
+    """The second one proves it; from then on a completion is due since the last commit."""
+    river = Simulation(jobs=load(0, 60), stalled_from=30)
+    river.worst(0, 30)
+    totals = []
+    for second in range(31, 41):
+        river.ended = second - 30
+        totals.append((river.at(second) or 0.0, river.silence.refused))
+    assert totals[-1][0] == pytest.approx(10, abs=1)
+    assert totals[-1][1] >= 7
+    assert river.silence.is_refused
+    refused = river.silence.refused
+    river.stalled_from = float("inf")
+    river.at(41)
+    assert not bool(river.silence.is_refused)
+    assert river.silence.refused == refused  # a running total
+
+
+def test_statements_that_end_while_jobs_leave_are_not_refused() -> None:
+    """Every job fails and is to be retried after half a minute: no row is finalized, but they stop running."""
+    silence = Silence()
+    silence.completed(0, latest(0, 0), AttemptTotals(oldest_session=START))
+    silence.ran("mail", 0.25)
+    for second in range(1, 120):
+        totals = AttemptTotals(ended=second, oldest_session=START)
+        silence.completed(second, latest(second, 0), totals)
+        silence.poll(second)
+        jobs = [Running(n, "mail", second - n, START + n) for n in range(max(0, second - 30), second)]
+        seconds = silence.seconds(second, jobs)
+        if second > 33:  # before, none has left: the first of them fails after half a minute
+            assert (seconds or 0.0) <= 1
+
+
+def test_more_jobs_than_workers_fetched_since_the_last_commit_are_a_silence() -> None:
+    """Some of them have ended, whatever their kind."""
+    silence = Silence()
+    silence.completed(0, latest(0, 0), AttemptTotals(oldest_session=START))
+    jobs = [Running(number, "new", 5.0, START + 5) for number in range(21)]
+    assert silence.seconds(10, jobs[:20], workers=20) is None
+    assert silence.seconds(10, jobs, workers=20) == 0
+    assert silence.seconds(16, jobs, workers=20) == 6
+
+
+def test_in_trouble_whatever_is_due_is_a_silence() -> None:
+    """River sleeps between its attempts, or makes none any more: that shows nothing."""
+    river = Simulation(jobs=load(0, 60), stalled_from=30)
+    river.worst(0, 30)
+    assert river.at(33) is None
+    river.polls = True
+    river.trouble = 33
+    river.silence.poll(40)  # it renews its lead now and then
+    assert river.at(40) == pytest.approx(7)
+    river.silence.poll(330)
+    assert river.at(330) == pytest.approx(297)
+    assert not river.silence.idle
+
+
+def test_a_late_completion_is_not_on_time() -> None:
+    """A clock that is behind is reckoned with: the quickest completion tells how far."""
+    silence = Silence()
+    for second, age in ((0, 5.1), (10, 5.2), (20, 5.3)):
+        silence.completed(second, [Latest("completed", START + second, age, 0.25)], AttemptTotals())
+    assert silence.on_time == 20
+    silence.completed(40, [Latest("completed", START + 30, 15.0, 0.25)], AttemptTotals())
+    assert (silence.changed, silence.on_time) == (40, 20)
+    silence.completed(50, [Latest("completed", START + 50, 6.0, 0.25)], AttemptTotals())
+    assert silence.on_time == 50
+
+
+def test_what_the_completer_did_not_write_ends_no_silence() -> None:
+    """A job cancelled before it ran, and one discarded by the rescuer."""
+    silence = Silence()
+    silence.completed(0, latest(0, 0), AttemptTotals())
+    for row in (latest(5, 5, "cancelled", None), latest(6, 6, "discarded", 3700.0)):
+        silence.completed(10, [*latest(10, 0), *row], AttemptTotals())
+        assert silence.since(10) == 10
+    silence.completed(11, [*latest(11, 0), *latest(11, 10.9, "discarded", 2.0)], AttemptTotals())
+    assert silence.since(11) == 0
 
 
 def test_the_longest_gap_of_late_is_known() -> None:
     """Between two completions, and forgotten after five seconds."""
     silence = Silence()
-    for now, latest in ((0, 1.0), (4, 1.0), (5, 2.0), (6, 3.0)):
-        silence.completed(now, latest, None)
+    for now, finalized in ((0, 0.0), (4, 0.0), (5, 2.0), (6, 3.0)):
+        silence.completed(now, latest(now, finalized), AttemptTotals())
     assert silence.gap(7) == 5
     assert silence.gap(10.5) == 1
     assert silence.gap(20) == 0

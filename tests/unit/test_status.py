@@ -12,8 +12,9 @@ import pytest
 
 from dashboards import style
 from exporter.budget import CAUSES, Verdict
+from exporter.budget.evidence import Blocking
 from exporter.budget.history import SLOTS, History
-from exporter.collectors.schema_state import Blocking
+from exporter.budget.state import CompleterState, Condition
 from exporter.status.html import page, script
 from exporter.status.sentence import Moment, sentence
 from exporter.status.view import (
@@ -37,7 +38,8 @@ def a_river(**values: Any) -> RiverView:
     quiet, slow = (0.0, 0.002, 0.0, 0.05, 0.01), (0.0, 0.002, 1.6, 0.3, 0.2)
     history = (None,) * 20 + (quiet,) * 60 + (slow,) * 20 + (quiet,) * 70 + ((0.0, 0.002, 6.4, 0.3, 0.2),) * 10
     usual: dict[str, Any] = {
-        "schema": "public", "leads": True, "level": "critical", "text": "Completions wait.", "ratio": 0.69,
+        "schema": "public", "leads": True, "level": "critical", "text": "Completions wait.", "state": "slow",
+        "silence": 4.2, "ratio": 0.69,
         "cause": "lock", "seconds": {"pool": 0.0, "network": 0.002, "lock": 6.4, "execution": 0.3, "storage": 0.2},
         "sources": {"pool": "pgxpool", "network": "probe", "lock": "sessions", "execution": "sessions",
                     "storage": "sessions"},
@@ -104,21 +106,30 @@ class Reader(HTMLParser):
         return " ".join(self.words)
 
 
+def condition(state: CompleterState, cause: str | None = None, **values: Any) -> Condition:
+    """What the state machine says."""
+    return Condition(**{"state": state, "cause": cause, "since": 90.0, "silence": 4.2, **values})
+
+
 def moment(**values: Any) -> Moment:
     """A moment at which a completion waits for a row lock, but for what is given."""
     seconds = {"network": 0.001, "lock": 4.2}
     usual: dict[str, Any] = {
-        "verdict": Verdict(seconds, 0.42, "lock", 4.2, {}), "cause": "lock", "timeout": 10.0, "window": 60.0,
-        "warning": 0.3, "critical": 0.5, "blocking": (BLOCKED,), "details": True, "leads": True,
+        "now": 100.0, "condition": condition(CompleterState.SLOW, "lock"),
+        "verdict": Verdict(seconds, 0.42, "lock", 4.2, {}, "lock"), "timeout": 10.0, "window": 60.0,
+        "blocking": (BLOCKED,), "details": True, "leads": True,
     }  # fmt: skip
     return Moment(**{**usual, **values})
 
 
 def test_sentence_names_who_holds_the_lock() -> None:
-    """As the person who is woken would say it."""
+    """And how long no completion has been committed."""
     assert sentence(moment()) == (
         "warning",
-        "Completions have waited 4.2 s for a row lock held by pid 977 (psql), idle in transaction for 38 s.",
+        (
+            "Completions have waited 4.2 s for a row lock held by pid 977 (psql), idle in transaction for 38 s. "
+            "None has been committed for 4.2 s."
+        ),
     )
 
 
@@ -134,7 +145,7 @@ def test_sentence_hides_pids_where_details_are_off() -> None:
     ("cause", "words"),
     [
         ("pool", "for a connection"),
-        ("network", "no answer through River's address"),
+        ("network", "no answer through River's connection endpoint"),
         ("execution", "has been running"),
         ("storage", "the disk or a standby"),
         (None, "under way"),
@@ -142,25 +153,54 @@ def test_sentence_hides_pids_where_details_are_off() -> None:
 )
 def test_sentence_says_what_each_cause_means(cause: str | None, words: str) -> None:
     """With its seconds."""
-    level, text = sentence(moment(cause=cause, blocking=()))
+    verdict = Verdict({"lock": 4.2}, 0.42, cause, 4.2, {}, cause)
+    level, text = sentence(moment(verdict=verdict, blocking=()))
     assert level == "warning"
     assert words in text
     assert "4.2 s" in text
 
 
+QUIET = Verdict({"lock": 0.0}, 0.01, None, 0.0, {})
+
+
+@pytest.mark.parametrize(
+    ("state", "cause", "level", "words"),
+    [
+        (CompleterState.STALLED, "storage", "critical", "Completions are stalled, waiting for storage."),
+        (CompleterState.STALLED, "unknown", "critical", "for a reason that is not known"),
+        (CompleterState.FAILING, "refused", "critical", "PostgreSQL refuses completions"),
+        (CompleterState.UNKNOWN, None, "unknown", "none was observed to be committed yet"),
+        (CompleterState.UNKNOWN, "pool", "unknown", "they were late before, waiting for a connection"),
+    ],
+)
+def test_sentence_of_trouble_is_never_that_of_ok_though_no_attempt_is_seen(
+    state: CompleterState, cause: str | None, level: str, words: str
+) -> None:
+    """Between two attempts, or once none is made any more."""
+    said = sentence(moment(condition=condition(state, cause), verdict=QUIET))
+    assert said[0] == level
+    assert words in said[1]
+    assert "on time" not in said[1]
+
+
 def test_sentence_tells_quiet_from_over_and_from_unknown() -> None:
-    """What is held from a minute ago is not happening now."""
-    over = Verdict({"lock": 6.4}, 0.64, "lock", 0.0, {})
-    assert sentence(moment(verdict=over))[1].startswith(
-        "Completions are on time again: the worst attempt of the last 60 s"
-    )
-    quiet = Verdict({"lock": 0.0}, 0.01, None, 0.0, {})
-    assert sentence(moment(verdict=quiet)) == (
+    """What is held from a minute ago is not happening now; a ratio is a hundred per cent at most."""
+    over = Verdict({"lock": 12.0}, 1.2, "lock", 0.0, {})
+    resumed = condition(CompleterState.OK, None, silence=0.0, resumed=88.0, before="lock")
+    assert sentence(moment(condition=resumed, verdict=over)) == (
         "ok",
-        "Completions are on time: the worst attempt of the last 60 s used 1 % of its 10 s.",
+        (
+            "Completions resumed 12 s ago (lock); the worst attempt of the last 60 s used 100 % of its 10 s, "
+            "12 s of it waiting for a lock."
+        ),
     )
-    assert "Another exporter" in sentence(moment(verdict=quiet, leads=False))[1]
-    assert sentence(moment(verdict=None))[0] == "unknown"
+    fine = condition(CompleterState.OK, None, silence=0.0)
+    assert sentence(moment(condition=fine, verdict=QUIET)) == (
+        "ok",
+        "Completions are committed on time: the worst attempt of the last 60 s used 1 % of its 10 s.",
+    )
+    assert "Another exporter" in sentence(moment(condition=None, verdict=QUIET, leads=False))[1]
+    assert sentence(moment(condition=None, verdict=None))[0] == "unknown"
 
 
 def test_history_keeps_the_worst_of_each_ten_seconds_for_half_an_hour() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.collectors.schema_state import Stalls
+from exporter.collectors.pools.stalls import Stalls
 from exporter.metrics.peak import Peak
 from exporter.river.facts import COMPLETER_ATTEMPTS, COMPLETER_SLEEPS
 

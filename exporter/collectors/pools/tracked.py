@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from exporter.collectors.pools import metrics as pool
+from exporter.collectors.pools.stalls import Stalls
 from exporter.collectors.pools.statistics import PoolChange, PoolStatistics, change
-from exporter.collectors.schema_state import Stalls
 
 
 @dataclass(slots=True)

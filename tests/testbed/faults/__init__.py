@@ -7,6 +7,7 @@ from tests.testbed.faults.base import Environment, Fault
 from tests.testbed.faults.locks import Ddl, LongUpdate, OtherRiver, PreparedTransaction, RowLock, TableLock, VacuumFull
 from tests.testbed.faults.network import AcceptThenStall, BlackHole, Jitter, NetworkDelay, Refuse
 from tests.testbed.faults.pools import PgBouncerExhausted, PoolExhausted, PoolHeld, TransactionsLeaked
+from tests.testbed.faults.refusals import CheckConstraint, RaisingTrigger, ReadOnly
 from tests.testbed.faults.statements import Bloat, MissingIndex, SlowStatement, SlowTrigger
 from tests.testbed.faults.storage import CheckpointStorm, SyncStandby
 
@@ -20,6 +21,7 @@ FAULTS: dict[str, type[Fault]] = {
         NetworkDelay, Jitter, BlackHole, AcceptThenStall, Refuse,
         SlowStatement, SlowTrigger, MissingIndex, Bloat,
         SyncStandby, CheckpointStorm, VacuumFull, OtherRiver, TransactionsLeaked,
+        CheckConstraint, RaisingTrigger, ReadOnly,
     )
 }  # fmt: skip
 """All faults by name."""

@@ -1,0 +1,107 @@
+"""Outages of a real River, followed by a real exporter: never `ok` before a completion is committed again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import psycopg
+import pytest
+
+from tests.conftest import Database, StartRiver
+from tests.testbed.exporter import Exporter, Metrics
+from tests.testbed.faults import FAULTS, Environment
+from tests.testbed.process import wait_for
+from tests.testbed.proxy import TcpProxy
+
+STATES = ("ok", "slow", "stalled", "failing", "unknown")
+
+
+@dataclass
+class Story:
+    """What the exporter reported, second by second of one phase."""
+
+    states: list[str] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
+    silences: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+
+    def add(self, metrics: Metrics) -> None:
+        """Take one scrape."""
+        (state,) = [each for each in STATES if metrics.total("river_completer_state", state=each) == 1]
+        self.states.append(state)
+        self.causes.append(",".join(each.labels["cause"] for each in metrics.samples("river_completer_cause")))
+        self.silences.append(metrics.most("river_completer_silence_seconds") or 0.0)
+        self.ratios.append(metrics.most("river_completer_budget_used_ratio") or 0.0)
+
+
+def follow(exporter: Exporter, seconds: float) -> Story:
+    """Scrape once a second for so long."""
+    story, ends = Story(), time.monotonic() + seconds
+    while time.monotonic() < ends:
+        story.add(exporter.metrics())
+        time.sleep(1)
+    return story
+
+
+def completed(admin: psycopg.Connection) -> int:
+    """How many jobs are completed."""
+    row = admin.execute("SELECT count(*) FROM river_job WHERE state = 'completed'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def is_ok(exporter: Exporter) -> bool:
+    """Whether the exporter says so."""
+    return exporter.metrics().total("river_completer_state", state="ok") == 1
+
+
+@pytest.fixture
+def proxy(database: Database) -> Iterator[TcpProxy]:
+    """Yield a proxy before the test's PostgreSQL."""
+    with TcpProxy(database.server.host, database.server.port) as started:
+        yield started
+
+
+@pytest.mark.parametrize("fault", ["check-constraint", "raising-trigger", "read-only", "sync-standby", "row-lock"])
+def test_no_completion_no_ok(database: Database, river: StartRiver, fault: str) -> None:
+    """For 45 s nothing is completed: from the 15th on never `ok`, the cause right; `ok` again with completions."""
+    worker = river(rate=50, job_seconds=0.25, workers=20, pool=10)
+    with Exporter(database.exporter_url) as exporter, database.connect() as admin:
+        admin.execute("SET synchronous_commit = off")
+        wait_for(lambda: is_ok(exporter), 30, "a healthy River to be ok")
+        with FAULTS[fault](Environment(database.superuser_url, worker), 3600):
+            story = follow(exporter, 15)
+            before = completed(admin)
+            story = follow(exporter, 30)
+            during = completed(admin) - before
+        lifted = time.monotonic()
+        assert "ok" not in story.states, story
+        assert "unknown" not in story.states
+        assert set(story.causes) == {FAULTS[fault].cause}, story
+        if fault != "sync-standby":  # there a cancelled commit is durable all the same
+            assert during == 0
+            assert max(story.silences) > 30
+        wait_for(lambda: is_ok(exporter), 40, "completions to be on time again")
+        assert completed(admin) > before
+        assert time.monotonic() - lifted < 40
+
+
+def test_a_black_hole_of_six_seconds_is_no_longer_than_that(
+    database: Database, river: StartRiver, proxy: TcpProxy
+) -> None:
+    """The probe and the pool see the same six seconds: added up they would be more than what happened."""
+    worker = river(proxy.url(database.superuser_url), rate=50, job_seconds=0.25, workers=20, pool=10)
+    settings = {"river.metrics_urls": worker.metrics_url}
+    url = proxy.url(database.exporter_url)
+    with Exporter(database.exporter_url, river_url=url, settings=settings) as exporter:
+        wait_for(lambda: is_ok(exporter), 30, "a healthy River to be ok")
+        began = time.monotonic()
+        with FAULTS["black-hole"](Environment(database.superuser_url, worker, proxy), 3600):
+            follow(exporter, 6)
+        lasted = time.monotonic() - began
+        story = follow(exporter, 12)
+        assert max(story.ratios) * 10 <= lasted + 1.5, story
+        assert exporter.metrics().total("river_completer_timeouts_total") == 0
+        wait_for(lambda: is_ok(exporter), 30, "completions to be on time again")
