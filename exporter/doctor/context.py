@@ -192,10 +192,8 @@ class DoctorContext:
 
     def completing(self, schema: str) -> bool:
         """Whether a completion was committed while the collectors ran, and none was overdue."""
-        state, commits = self.context.schema_states.get(schema), self.commits.get(schema)
-        if commits is None or not commits.seen:
-            return False
-        return state is None or state.completions is None or not state.completions.seconds
+        completions, commits = self.context.schema_state(schema).completions, self.commits.get(schema)
+        return commits is not None and commits.seen and not (completions and completions.seconds)
 
     def river_users(self) -> list[str]:
         """Whom River logs in as, as far as its sessions were seen."""
