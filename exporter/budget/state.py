@@ -38,7 +38,8 @@ class Signals:
     """What one tick knows of a River. Seconds; moments are monotonic.
 
     Attributes:
-        observed: whether sessions and completions were read recently by a role that may see them.
+        observed: whether River's sessions were read recently by a role that may see them.
+        counted: whether completions were too: a lock on the table keeps the exporter from it as well.
         attempt: age of the attempt under way, or the wait of one as things are.
         failed: attempts that ended at the deadline or were refused, a running total.
         on_time: when a completion was last seen committed that was not late; None before the first.
@@ -50,6 +51,7 @@ class Signals:
     """
 
     observed: bool
+    counted: bool = True
     attempt: float = 0.0
     failed: int = 0
     on_time: float | None = None
@@ -115,7 +117,8 @@ class StateMachine:
             self._judge(now, seen, warning * timeout, critical * timeout)
         else:
             self._observed, self._proven = None, False
-        if not seen.observed or (self._trouble is None and not self._proven):
+        unproven = not self._proven or not seen.counted
+        if not seen.observed or (self._trouble is None and unproven):
             state, cause = CompleterState.UNKNOWN, self._cause
         elif self._trouble is not None:
             state, cause = self._trouble, self._cause or "unknown"
@@ -136,10 +139,10 @@ class StateMachine:
             self._trouble = max(self._trouble, level, key=_ORDER.index)
             self._signal = now
             self._cause = seen.cause or self._cause
-        elif self._trouble is not None and self._over(now, seen):
+        elif self._trouble is not None and seen.counted and self._over(now, seen):
             self._before, self._resumed = self._cause, now
             self._trouble, self._cause, self._proven = None, None, True
-        if self._trouble is None and not self._proven:
+        if self._trouble is None and not self._proven and seen.counted:
             watched = self._observed is not None and now - self._observed >= PROOF
             self._proven = seen.idle or (not seen.overdue and (seen.recent or watched))
 
@@ -149,7 +152,8 @@ class StateMachine:
         if failed:
             self._failure = now
             return CompleterState.FAILING
-        if (seen.silence or 0.0) >= stalled:
+        due = seen.silence if seen.counted else seen.attempt
+        if (due or 0.0) >= stalled:
             return CompleterState.STALLED
         return CompleterState.SLOW if max(seen.attempt, seen.silence or 0.0) >= slow else None
 

@@ -180,9 +180,12 @@ class BudgetCollector(Collector):
         gone = now - max(river.present, river.started) > GONE
         config = self.context.config.thresholds
         signals = Signals(observed=False)
-        if sessions is not None and completions is not None and capable and not (gone and not completions.idle):
+        idle = completions is not None and completions.idle
+        if sessions is not None and capable and not (gone and not idle):
+            completions = completions or Completions(state.schema, now)
             signals = Signals(
                 observed=True,
+                counted=state.completions is not None,
                 attempt=verdict.stall or 0.0,
                 failed=self._failed(state) + completions.refused,
                 on_time=completions.on_time,

@@ -72,7 +72,7 @@ def sentence(moment: Moment) -> tuple[str, str]:
     if condition.resumed is not None and moment.now - condition.resumed <= moment.window:
         cause = f" ({condition.before})" if condition.before else ""
         return level, f"Completions resumed {seconds(moment.now - condition.resumed)} ago{cause}; {_worst(moment)}."
-    return level, f"Completions are committed on time: {_worst(moment)}."
+    return level, f"Completions are on time: {_worst(moment)}."
 
 
 def largest(verdict: Verdict) -> str:

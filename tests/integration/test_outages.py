@@ -64,7 +64,9 @@ def proxy(database: Database) -> Iterator[TcpProxy]:
         yield started
 
 
-@pytest.mark.parametrize("fault", ["check-constraint", "raising-trigger", "read-only", "sync-standby", "row-lock"])
+@pytest.mark.parametrize(
+    "fault", ["check-constraint", "raising-trigger", "read-only", "sync-standby", "row-lock", "table-lock"]
+)
 def test_no_completion_no_ok(database: Database, river: StartRiver, fault: str) -> None:
     """For 45 s nothing is completed: from the 15th on never `ok`, the cause right; `ok` again with completions."""
     worker = river(rate=50, job_seconds=0.25, workers=20, pool=10)

@@ -213,7 +213,6 @@ def test_services_that_stopped_are_late(exporter: Exporter, database: Database) 
     """Without a leader, jobs that are due wait and a service that was heard before is overdue."""
     now = [1000.0]
     exporter.context.clock = lambda: now[0]
-    exporter.context.board.put("statements", [Calls("public", 990.0, {"JobDeleteBefore": 990.0})])
     with database.connect() as connection:
         for queue, priority, ahead in (("a", 1, 600), ("a", 4, -100), ("b", 2, 600), ("z", 1, -20)):
             connection.execute(
@@ -222,6 +221,7 @@ def test_services_that_stopped_are_late(exporter: Exporter, database: Database) 
                 [queue, priority, ahead],
             )
         exporter.run("statements")
+        exporter.context.board.put("statements", [Calls("public", 990.0, {"JobDeleteBefore": 990.0})])
         first = exporter.run("maintenance")["river_maintenance_late_seconds"]
         assert 95 <= first["public", "scheduler"] < 99
         assert first["public", "cleaner"] == 0

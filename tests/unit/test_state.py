@@ -86,6 +86,17 @@ def test_a_lost_view_is_unknown_and_forgets_nothing() -> None:
     assert tick(one, 60, replace(HEALTHY, recent=False, silence=None)).state is CompleterState.STALLED
 
 
+def test_a_lock_on_the_table_is_trouble_though_completions_cannot_be_counted() -> None:
+    """The exporter cannot read the table either; the attempt that waits shows, and a look at the table ends it."""
+    one = machine()
+    blind = Signals(observed=True, counted=False)
+    assert tick(one, 1, blind).state is CompleterState.UNKNOWN
+    assert tick(one, 5, replace(blind, attempt=5.0, cause="lock")).state is CompleterState.STALLED
+    for now in range(11, 100):
+        assert tick(one, now, replace(blind, failed=1)).state is CompleterState.FAILING
+    assert tick(one, 101, replace(HEALTHY, failed=1, on_time=101.0)).state is CompleterState.OK
+
+
 def test_a_start_is_unknown_until_a_completion_shows() -> None:
     """A restart in the middle of an outage must not begin with `ok`."""
     one = StateMachine()
@@ -120,6 +131,7 @@ def test_totals_from_before_the_first_look_are_no_failures() -> None:
 evidence = st.builds(
     Signals,
     observed=st.booleans(),
+    counted=st.booleans(),
     attempt=st.floats(0, 40),
     failed=st.integers(0, 5),
     silence=st.none() | st.floats(0, 40),

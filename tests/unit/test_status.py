@@ -197,7 +197,7 @@ def test_sentence_tells_quiet_from_over_and_from_unknown() -> None:
     fine = condition(CompleterState.OK, None, silence=0.0)
     assert sentence(moment(condition=fine, verdict=QUIET)) == (
         "ok",
-        "Completions are committed on time: the worst attempt of the last 60 s used 1 % of its 10 s.",
+        "Completions are on time: the worst attempt of the last 60 s used 1 % of its 10 s.",
     )
     assert "Another exporter" in sentence(moment(condition=None, verdict=QUIET, leads=False))[1]
     assert sentence(moment(condition=None, verdict=None))[0] == "unknown"
