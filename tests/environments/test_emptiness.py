@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from exporter.collectors.statements import StatementsCollector
 from exporter.postgres.role import render
 from tests.conftest import PASSWORD, Database, StartRiver
 from tests.conftest import ROLE as DOCUMENTED
@@ -236,7 +237,9 @@ def test_statements_that_are_not_read_make_no_service_late(role: Role) -> None:
         exporter.context.clock = lambda: now[0]
         exporter.context.snapshot._clock = lambda: now[0]
         exporter.context.election._patience = 1e9
-        exporter.context.schema_state("public").heard["JobDeleteBefore"] = 990.0
+        statements = exporter.collector("statements")
+        assert isinstance(statements, StatementsCollector)
+        statements._rose["public"] = {"JobDeleteBefore": 990.0}
 
         def late() -> dict[tuple[str, ...], float]:
             return exporter.run("maintenance")["river_maintenance_late_seconds"]

@@ -52,11 +52,11 @@ def test_the_maintenance_is_seen_after_the_leader_has_changed(
         Exporter(database.exporter_url) as exporter,
         River(database.superuser_url, version=first, rate=5) as old,
     ):
-        heard = exporter.context.schema_state("public").heard
+        state = exporter.context.schema_state("public")
 
         def observed_since(moment: float) -> bool:
             exporter.run("statements")
-            return all(heard.get(operation, 0) > moment for operation in MAINTENANCE)
+            return all(state.rose(operation) > moment for operation in MAINTENANCE)
 
         wait_for(lambda: observed_since(0), 60, "the maintenance of the first leader", interval=0.5)
         before = leader(database)

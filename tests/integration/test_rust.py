@@ -95,12 +95,11 @@ def test_a_healthy_run_is_recognised(database: Database, river: StartRiver) -> N
         watch = exporter.context.schema_state("public")
         assert watch.sessions is not None
         wait_for(
-            lambda: exporter.run("sessions") and watch.sessions and watch.sessions.completed is not None,
+            lambda: exporter.run("sessions") and watch.sessions and watch.sessions.ended,
             10,
             "the completer's session, idle after its statement",
         )
         assert exporter.run("budget")["river_completer_budget_used_ratio"]["public",] < 0.3
-        assert watch.attempts.timeout == 10
         assert worker.deadlines() == []
 
 
