@@ -21,7 +21,7 @@ ALERTS = Check(
 )
 SCRAPED = Check(
     "scraped",
-    "With `--prometheus URL`: whether an exporter is scraped there and has contact with its database.",
+    "With `--prometheus URL`: whether an exporter is scraped there and is connected to its database.",
     "alerts on series that are not there never fire",
 )
 FIRING = Check(

@@ -57,7 +57,7 @@ _ADVICE = {
 
 
 def unreachable(doctor: DoctorContext, error: Unreachable) -> Finding:
-    """The finding when there is no contact."""
+    """The finding when there is no connection."""
     advice = _ADVICE.get(error.reason, _ADVICE["other"])
     if hint := pooler_hint(str(error)):
         advice = hint

@@ -1,4 +1,4 @@
-"""Which of several exporters speaks for the database: whoever holds an advisory lock per schema.
+"""Leader election among several exporters: the leader of a schema holds an advisory lock for it.
 
 Facts: a session-level advisory lock is held until its session ends and is local to one database (PostgreSQL manual,
 "Advisory Locks"), so it needs a session of its own: not one through a pooler in transaction mode.
@@ -30,7 +30,7 @@ class Election:
     """The locks held, as of the last tick that worked.
 
     Args:
-        interval: seconds between two ticks; a holder that misses three of them no longer leads.
+        interval: seconds between two ticks; a leader that misses three of them no longer is one.
     """
 
     def __init__(self, interval: float) -> None:
@@ -40,7 +40,7 @@ class Election:
         self._confirmed = float("-inf")
 
     def contend(self, session: Session, generation: int, schemas: Iterable[str], now: float) -> None:
-        """Ask for the lock of each schema not held yet; a new connection holds none.
+        """Request the lock of each schema not held yet; a new connection holds none.
 
         Args:
             generation: which connection this is; its locks went with the one before.
@@ -48,7 +48,7 @@ class Election:
         """
         held = self._held if generation == self._generation else frozenset()
         wanted = sorted(set(schemas) - held)
-        # asked also when nothing is wanted: only an answer shows that the session, and with it the lock, is still there
+        # also requested when nothing is wanted: only an answer shows that the session, and with it the lock, exists
         rows = session.rows(_Lock, "election", {"class": LOCK_CLASS, "schemas": wanted})
         held |= {row.schema for row in rows if row.won}
         if gained := held - self._held:
@@ -60,13 +60,13 @@ class Election:
         self._held, self._generation, self._confirmed = frozenset(schemas), -1, now
 
     def resign(self) -> None:
-        """The session that held the locks is gone: who leads now is not known."""
+        """The session that held the locks is lost: the leader is unknown."""
         self._held, self._confirmed = frozenset(), float("-inf")
 
     def led(self, now: float) -> tuple[str, ...]:
-        """The schemas this exporter leads, in order; none when the lock's session has not answered for three ticks."""
+        """The schemas whose leader this exporter is, in order; none when its session has missed three ticks."""
         return tuple(sorted(self._held)) if self.known(now) else ()
 
     def known(self, now: float) -> bool:
-        """Whether the last tick is recent enough to say who leads; else nobody here knows."""
+        """Whether the last tick is recent enough to name the leader; else the leader is unknown."""
         return now - self._confirmed <= self._patience

@@ -376,11 +376,12 @@ class PooledLease(Lease):
         super().__init__(database)
         self._failure: Unreachable | None = None
         self._last: Connection | None = None
+        self._ends = float("inf")
         self._pool: psycopg_pool.ConnectionPool[Connection] = psycopg_pool.ConnectionPool(
             "",
             connection_class=_PooledConnection,
             kwargs=self._parameters,
-            check=_check,
+            check=self._check,
             min_size=0,
             max_size=1,
             num_workers=1,
@@ -411,7 +412,7 @@ class PooledLease(Lease):
 
     @contextmanager
     def _connection(self, limit: float) -> Iterator[Connection]:
-        ends = time.monotonic() + limit
+        self._ends = ends = time.monotonic() + limit
         try:
             with self._pool.connection(timeout=limit) as connection:
                 self.generation += connection is not self._last
@@ -430,8 +431,7 @@ class PooledLease(Lease):
             self.attempted(error)
             raise
 
-
-def _check(connection: Connection) -> None:
-    """Raise when the connection does not answer: the pool then replaces it within the same run."""
-    connection.deadline = time.monotonic() + CHECK_DEADLINE
-    connection.execute("")
+    def _check(self, connection: Connection) -> None:
+        """Raise when the connection does not answer: the pool then replaces it within the same run."""
+        connection.deadline = min(time.monotonic() + CHECK_DEADLINE, self._ends)
+        connection.execute("")

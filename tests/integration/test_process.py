@@ -104,6 +104,15 @@ def test_a_wrong_configuration_ends_it_with_2_and_one_line(
         assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
 
 
+def test_a_password_that_travels_unencrypted_is_warned_of_once(start: Start) -> None:
+    """At the start, of each address once, without the password."""
+    exporter = start("postgres://u:hunter22@nowhere.invalid/d?sslmode=disable")
+    until_up(exporter, "dns")
+    text = exporter.server.log_text()
+    assert text.count("the password may travel unencrypted to nowhere.invalid, as sslmode is disable") == 1
+    assert "hunter22" not in text
+
+
 def test_a_port_in_use_is_said_with_its_address(start: Start) -> None:
     """One line, exit code 2."""
     port = free_port()
