@@ -14,7 +14,7 @@ from exporter.collectors.pgxpool import DEADLINE
 from exporter.collectors.pools.page import PageError
 from exporter.config import variable
 from tests.collecting import Exporter
-from tests.conftest import Database
+from tests.conftest import Database, StartRiver
 from tests.pages import Handler, Serve, answer, trickle
 from tests.testbed.process import free_port
 
@@ -145,3 +145,29 @@ def test_a_healthy_pool_beside_an_unlimited_one_is_healthy(database: Database, s
         assert found["river_pool_free_ratio"] == {("sql",): 0.7}
         assert budget["river_completer_budget_seconds"]["public", "pool"] == 0
         assert budget["river_budget_source"]["public", "pool", "sql"] == 1
+
+
+def test_rivers_pool_that_is_empty_for_8_s_is_no_longer_wait(database: Database, river: StartRiver) -> None:
+    """A real worker, in which the elector's acquire may be canceled meanwhile: that proves no whole timeout."""
+    worker = river(rate=50)
+    with Exporter(database.exporter_url, **{variable("river.metrics_urls"): worker.metrics_url}) as exporter:
+        before = exporter.run("pgxpool")
+        assert before["river_pool_max_connections"] == {("pgxpool",): 10}
+
+        def longest() -> float:
+            time.sleep(0.5)
+            found = exporter.run("pgxpool")
+            exporter.run("budget")
+            return found["river_pool_longest_wait_seconds"]["pgxpool",]
+
+        began = time.monotonic()
+        worker.leak(10)
+        while time.monotonic() - began < 8:
+            longest()
+        worker.release()
+        empty = time.monotonic() - began
+        worst = max(longest() for _ in range(8))
+        budget = exporter.run("budget")
+    assert 5 < worst <= empty + 0.5
+    assert budget["river_completer_budget_seconds"]["public", "pool"] <= empty + 0.5
+    assert sum(budget["river_completer_timeouts_total"].values()) == 0
