@@ -27,7 +27,9 @@ from exporter.postgres.sessions import Connection, Unreachable, one_line, reason
 log = logging.getLogger("exporter.pgbouncer")
 
 SOURCE = "pgbouncer"
-LONGEST_CLIENT = gauge("river_pgbouncer_maxwait_seconds", "Age of the oldest client that waits now, as PgBouncer says")
+LONGEST_CLIENT = gauge(
+    "river_pgbouncer_maxwait_seconds", "Age of the oldest client that waits now, by PgBouncer's console"
+)
 DEADLINE = 2.0
 
 
@@ -55,7 +57,7 @@ class PgbouncerCollector(Collector):
         return super().wanted() and self.context.pgbouncer is not None
 
     def collect(self) -> Iterator[Sample | Evidence]:
-        """Ask the console; a lost connection is made anew at the next run."""
+        """Ask the console; a lost connection is replaced at the next run."""
         now = self.context.clock()
         try:
             pools, databases = self._ask()
@@ -67,7 +69,7 @@ class PgbouncerCollector(Collector):
             raise
         rivers = self._rivers(pools, databases)
         if not rivers:
-            # a restart, a user that has not connected yet, or a wrong one: nothing is known, and 0 would say it is
+            # a restart, a user that has not connected yet, or a wrong one: nothing is known, and 0 would be a number
             self._last = None
             users = ", ".join(sorted({row["user"] for row in pools if row["database"] != "pgbouncer"})) or "none"
             fields = {"users": users, "remedy": "it comes with River's first connection; else set pgbouncer.user"}
@@ -133,7 +135,7 @@ class PgbouncerCollector(Collector):
         """Whether a pool of River's has a server connection and may use it.
 
         PgBouncer closes them for a pause, and has none while PostgreSQL is down: then none in use means nothing. Only a
-        pause of one database shows in SHOW DATABASES; a pause of all is told by their absence.
+        pause of one database shows in SHOW DATABASES; a pause of all shows by their absence.
         """
         paused = {row["name"] for row in databases if row["paused"]}
         there = sum(row["sv_active"] + row["sv_idle"] + row["sv_used"] + row["sv_tested"] for row in rivers)

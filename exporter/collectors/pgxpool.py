@@ -1,7 +1,7 @@
 """The pools of River's processes, by their own metrics endpoints: free connections, waits, canceled acquires.
 
 Pools on one endpoint are separate pools. `river.pool.labels` picks River's; else the limited one that is nearest to
-refusing a connection counts, and the log says which.
+refusing a connection counts, and the log and the status page name it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ DEADLINE = 2.0
 """Seconds for all endpoints together."""
 
 FRESH = 5.0
-"""Seconds after which a reading no longer says what is so now."""
+"""Seconds after which a reading is stale."""
 
 SCARCE = 0.4
 """Share of free connections from which the endpoints are read every second."""
 
 WAITING = 1.0
-"""Seconds from which a wait is evidence even where other pools cannot say theirs."""
+"""Seconds from which a wait is evidence even where other pools do not report theirs."""
 
 
 @dataclass(slots=True)
@@ -111,15 +111,15 @@ class PgxpoolCollector(Collector):
     def wait(self, now: float) -> Wait | None:
         """The worst wait of the pools that are known at this moment.
 
-        None where no pool can say: one without a limit never makes an attempt wait, and one whose waits are not counted
-        must not stand for the others, unless one of these waits now.
+        None where no pool reports waits. One without a limit never makes an attempt wait. Beside one whose waits are
+        not known the others are evidence only while one of them waits.
         """
         limited = [each for each in self._counted() if each.limited and now - each.at <= FRESH]
-        telling = [each for each in limited if each.says_waits]
-        worst = max(telling, key=lambda each: max(each.waiting(), each.mean_wait), default=None)
-        if worst is None or worst.now is None or (len(telling) < len(limited) and worst.waiting() < WAITING):
+        reporting = [each for each in limited if each.waits_known]
+        worst = max(reporting, key=lambda each: max(each.waiting(), each.mean_wait), default=None)
+        if worst is None or worst.now is None or (len(reporting) < len(limited) and worst.waiting() < WAITING):
             return None
-        done, waiting = max(each.mean_wait for each in telling), max(each.waiting() for each in telling)
+        done, waiting = max(each.mean_wait for each in reporting), max(each.waiting() for each in reporting)
         return Wait(worst.now.vocabulary.source, done, waiting, now)
 
     def _counted(self) -> list[TrackedPool]:
@@ -173,7 +173,7 @@ class PgxpoolCollector(Collector):
         ):
             if there is not None:  # a counter that the library does not have is absent, not 0
                 counter.add(rise or 0.0, source)
-        if tracked.says_waits:
+        if tracked.waits_known:
             self._longest.see(tracked.at, max(tracked.mean_wait, tracked.waiting()), source)
         self._timeouts += tracked.stalls.take(tracked.waiting(), happened.canceled or 0.0)
 

@@ -62,7 +62,7 @@ class Pool(Section, frozen=True):
 
 
 def problems(pool: Pool, urls: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What no single key can tell: the key below `river.pool`, and what is wrong with it and its remedy.
+    """What is wrong with keys together: the key below `river.pool`, the reason and the remedy.
 
     Args:
         urls: of the endpoints that it is for.

@@ -27,7 +27,7 @@ def pgbouncer(database: Database) -> Iterator[PgBouncer]:
 
 
 def wait(exporter: Exporter) -> Wait | None:
-    """What the console says of waiting now."""
+    """The console's evidence now."""
     found = exporter.context.board.latest(Waiting, "pgbouncer", exporter.context.clock())
     return found.wait if found else None
 

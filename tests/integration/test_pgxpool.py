@@ -55,7 +55,7 @@ def bad(request: pytest.FixtureRequest, serve: Serve) -> str:
 
 
 def sources(exporter: Exporter) -> dict[str, str]:
-    """Who speaks for each cause, by a tick of the budget."""
+    """The source of each cause, by a tick of the budget."""
     exporter.run("sessions")
     return {cause: source for _, cause, source in exporter.run("budget")["river_budget_source"]}
 
@@ -75,7 +75,7 @@ def test_a_bad_page_drops_out(database: Database, bad: str, caplog: pytest.LogCa
 
 
 def test_a_bad_page_costs_a_good_one_nothing(database: Database, bad: str, serve: Serve) -> None:
-    """The good one's numbers are read in the same time, and it speaks for the pool."""
+    """The good one's numbers are read in the same time, and it is the pool's source."""
     good = serve(answer(STATISTICS)).url
     with Exporter(database.exporter_url, **{variable("river.metrics_urls"): f"{bad},{good}"}) as exporter:
         began = time.monotonic()
@@ -116,7 +116,7 @@ def test_rivers_empty_pool_beside_a_free_one_is_the_cause(database: Database, se
 
 
 def test_a_pool_without_wait_counters_never_speaks_for_the_waits(database: Database, serve: Serve) -> None:
-    """All of sqlx's connections are held: the free share says so, and the waits are another source's."""
+    """All of sqlx's connections are held: the free share is 0, and the waits are another source's."""
     server = serve(answer(b"sqlx_pool_connections 10\nsqlx_pool_idle_connections 0\nsqlx_pool_max_connections 10\n"))
     with Exporter(database.exporter_url, **{variable("river.metrics_urls"): server.url}) as exporter:
         exporter.run("pgxpool")

@@ -30,7 +30,7 @@ def test_node_s_snippet_exposes_a_pool_that_is_understood(database: Database) ->
     """By an exporter of pg-pool that its users take; how many wait is known, for how long is not."""
     found = exposes_a_pool("node", node(MODULE / "node"), "pg_pool", DATABASE_URL=database.superuser_url)
     assert found.pending == 0
-    assert not found.says_waits
+    assert not found.waits_known
 
 
 def test_opentelemetry_s_snippet_exposes_a_pool_that_is_understood(database: Database) -> None:
@@ -38,7 +38,7 @@ def test_opentelemetry_s_snippet_exposes_a_pool_that_is_understood(database: Dat
     command = node(MODULE / "opentelemetry")
     found = exposes_a_pool("opentelemetry", command, "otel", DATABASE_URL=database.superuser_url)
     assert found.pending == 0
-    assert not found.says_waits
+    assert not found.waits_known
 
 
 def build(name: str) -> Path:

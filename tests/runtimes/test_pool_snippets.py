@@ -44,7 +44,7 @@ def test_java_s_snippet_exposes_a_pool_that_is_understood(database: Database) ->
     """HikariCP by Micrometer, with waits."""
     found = exposes_a_pool("java", java("Main"), "hikaricp", JDBC_URL=jdbc(database.superuser_url))
     assert found.pending == 0
-    assert found.says_waits
+    assert found.waits_known
 
 
 def test_hikaricp_counts_an_acquire_that_timed_out_as_an_acquire(database: Database) -> None:
@@ -60,7 +60,7 @@ def test_hikaricp_counts_an_acquire_that_timed_out_as_an_acquire(database: Datab
 
 @pytest.mark.timeout(1800)  # sqlx takes minutes to compile, once
 def test_rust_s_snippet_exposes_a_pool_that_is_understood(database: Database) -> None:
-    """What sqlx tells of its pool: no waits."""
+    """What sqlx reports of its pool: no waits."""
     program = cargo_build(MODULE / "rust", "pool_snippet_rust")
     found = exposes_a_pool("rust", [program], "sqlx", DATABASE_URL=database.superuser_url)
-    assert not found.says_waits
+    assert not found.waits_known

@@ -21,7 +21,7 @@ Values = dict[str, dict[tuple[str, ...], float]]
 
 
 class Endpoint:
-    """A metrics endpoint whose text the test changes, read at the times that the test says."""
+    """A metrics endpoint whose text the test changes, read at the times that the test sets."""
 
     def __init__(self, serve: Serve, **settings: str) -> None:
         self.text, self.now = "", time.monotonic()
@@ -47,7 +47,7 @@ class Endpoint:
         return found
 
     def wait(self) -> Wait | None:
-        """What the pools say now."""
+        """What the pools' evidence is now."""
         return self.collector.wait(self.now)
 
 
@@ -127,7 +127,7 @@ def test_a_pool_without_a_limit_is_never_a_cause(endpoint: Endpoint) -> None:
 
 
 def test_the_worst_of_two_pools_counts(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
-    """River's 10 of 10, with acquires until then, beside 2 of 50: none is free, and whoever wants one waits."""
+    """River's 10 of 10, with acquires until then, beside 2 of 50: none is free, and acquires wait."""
     web = pgxpool(2, 50, name="web")
     with caplog.at_level(logging.INFO, logger="exporter"):
         endpoint.read(web + pgxpool(4, acquires=90))
@@ -160,15 +160,15 @@ def test_labels_pick_rivers_pool(serve: Serve, caplog: pytest.LogCaptureFixture)
 
 
 def test_a_full_pool_of_another_part_that_acquires_nothing_waits_for_nothing(endpoint: Endpoint) -> None:
-    """A pool of one whose connection is held for good, such as a listener's, beside River's: nobody waits for it."""
+    """A pool of one whose connection is held for good, such as a listener's: no acquire waits for it."""
     for acquires in range(100, 130):
         found = endpoint.read(pgxpool(3, acquires=acquires) + pgxpool(1, 1, acquires=1, name="listener"))
     assert found[FREE]["pgxpool",] == 0  # which is so, and what river.pool.labels is for
     assert endpoint.wait() == Wait("pgxpool", 0.0, 0.0, endpoint.now)
 
 
-def test_a_pool_that_cannot_say_waits_leaves_them_to_the_next_source(endpoint: Endpoint) -> None:
-    """All held and no acquire counted: the free share is known, the wait is not, and no counter says 0."""
+def test_a_pool_that_reports_no_waits_leaves_them_to_the_next_source(endpoint: Endpoint) -> None:
+    """All held and no acquire counted: the free share is known, the wait is not, and no counter is 0."""
     for _ in range(30):
         found = endpoint.read(sqlx_under_pgxpools_names(10))
     assert found[FREE]["pgxpool",] == 0
@@ -187,7 +187,7 @@ def test_a_pool_that_cannot_say_waits_leaves_them_to_the_next_source(endpoint: E
     ],
 )
 def test_who_waits_is_shown_where_only_that_is_known(endpoint: Endpoint, page: str) -> None:
-    """A queue of three may move or stand still: that it is there says nothing of how long."""
+    """A queue of three may move or stand still: its length is no duration."""
     for _ in range(30):
         found = endpoint.read(page)
     ((_, waiting),) = found["river_pool_clients_waiting"].items()
@@ -196,7 +196,7 @@ def test_who_waits_is_shown_where_only_that_is_known(endpoint: Endpoint, page: s
     assert endpoint.wait() is None
 
 
-def test_another_process_that_cannot_say_waits_is_not_spoken_for(serve: Serve) -> None:
+def test_another_process_that_reports_no_waits_is_not_covered(serve: Serve) -> None:
     """Two endpoints: a healthy pgxpool stands for the sqlx beside it no longer than none of its own acquires waits."""
     other = serve(answer(sqlx_under_pgxpools_names(10).encode()))
     endpoint = Endpoint(serve)
@@ -228,7 +228,7 @@ def test_a_canceled_acquire_proves_the_wait_that_was_seen(endpoint: Endpoint) ->
 
 
 def test_what_a_pool_that_never_recovers_waits_is_the_time_it_was_seen_full(endpoint: Endpoint) -> None:
-    """Also beyond the timeout; readings that stop coming say nothing any more."""
+    """Also beyond the timeout; readings that stop coming are no evidence."""
     endpoint.read(pgxpool(10))
     for second in range(1, 41):
         endpoint.read(pgxpool(10, canceled=second))
@@ -247,7 +247,7 @@ def test_hikaricps_timeouts_are_no_acquires(endpoint: Endpoint) -> None:
 
 
 def test_a_full_pool_for_which_none_waits_is_only_busy(endpoint: Endpoint) -> None:
-    """Where the library says how many wait."""
+    """Where the library reports how many wait."""
     for _ in range(30):
         found = endpoint.read(hikaricp(0))
     assert endpoint.wait() == Wait("hikaricp", 0.0, 0.0, endpoint.now)
@@ -255,7 +255,7 @@ def test_a_full_pool_for_which_none_waits_is_only_busy(endpoint: Endpoint) -> No
 
 
 def test_a_restart_of_the_process_is_no_wait_and_no_rise(endpoint: Endpoint) -> None:
-    """Its counters begin anew."""
+    """Its counters begin at 0."""
     endpoint.read(pgxpool(10, acquires=500, canceled=7))
     endpoint.read(pgxpool(10, acquires=500, canceled=8))
     found = endpoint.read(pgxpool(10, acquires=5, canceled=0))

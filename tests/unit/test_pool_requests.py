@@ -47,7 +47,7 @@ def secret(tmp_path: Path) -> Path:
 
 
 def test_credentials_are_sent_as_the_file_has_them_now(serve: Serve, secret: Path) -> None:
-    """A bearer token that is rotated is sent anew, without a restart."""
+    """A bearer token that is rotated is read again, without a restart."""
     server = serve(answer(b"x"))
     pool = Pool(authorization=Authorization(credentials_file=str(secret)))
     fetch(server.url, pool)

@@ -178,13 +178,13 @@ def values(found: PoolStatistics) -> dict[str, float]:
     ],
 )  # fmt: skip
 def test_each_vocabulary_means_the_same(page: str, source: str, waits: bool, numbers: dict[str, float]) -> None:
-    """Seconds are seconds, whatever the unit; what a library does not say is unknown, not zero."""
+    """Seconds are seconds, whatever the unit; what a library does not report is unknown, not zero."""
     (found,) = parse(NOISE + page)
     assert found.vocabulary.source == source
     assert values(found) == pytest.approx(COMMON | numbers)
     assert found.free_ratio == 0.3  # to the last bit: an alert says `<= 0.3`
     assert not found.full
-    assert found.says_waits is waits
+    assert found.waits_known is waits
 
 
 def test_every_name_is_on_a_page_above_and_belongs_to_one_vocabulary() -> None:
@@ -285,7 +285,7 @@ def test_what_happened_is_the_rise_of_the_counters() -> None:
 
 
 def test_a_restart_says_nothing() -> None:
-    """Its counters begin anew: neither a fall nor a spike."""
+    """Its counters begin at 0: neither a fall nor a spike."""
     before = reading(acquires=100, empty=10, waited=1.0, canceled=2)
     assert change(before, reading(acquires=5, empty=12, waited=9.0, canceled=2)) == PoolChange()
 

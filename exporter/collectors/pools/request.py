@@ -22,7 +22,7 @@ class RequestError(ExporterError):
 
 
 def prepare(session: requests.Session, pool: Pool) -> None:
-    """Give a session what the configuration says, with the files as they are now.
+    """Configure a session, with the files as they are now.
 
     Raises:
         RequestError: a file cannot be read or holds what no header can.
@@ -43,7 +43,7 @@ def prepare(session: requests.Session, pool: Pool) -> None:
 
 
 def _adapter(server_name: str) -> Any:
-    """What asks for and verifies the name of another server than the address says."""
+    """Connects by the name of another server than the address has, and verifies that name."""
     from requests.adapters import HTTPAdapter
 
     class Named(HTTPAdapter):

@@ -1,7 +1,7 @@
 """The pools on a metrics endpoint of River's process, and what happened in one between two readings.
 
-Pools are kept apart by their labels. A pool without a limit has no free share. What a vocabulary does not say is None,
-never 0: a library that counts no successful acquires says nothing of waits.
+Pools are kept apart by their labels. A pool without a limit has no free share. What a library does not report
+is None, never 0: one that counts no successful acquires reports no waits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """One reading of a pool; None is what its library does not say. Counters are since the process started.
+    """One reading of a pool; None is what its library does not report. Counters are since the process started.
 
     Attributes:
         acquired: connections in use.
@@ -57,7 +57,7 @@ class PoolStatistics:
 
     @property
     def key(self) -> tuple[str, Labels]:
-        """What tells it from the other pools of its metrics endpoint."""
+        """What distinguishes it from the other pools of its metrics endpoint."""
         return self.vocabulary.library, self.labels
 
     @property
@@ -73,8 +73,8 @@ class PoolStatistics:
         return max(0.0, (self.limit - self.acquired) / self.limit)
 
     @property
-    def says_waits(self) -> bool:
-        """Whether it is known if acquires succeed, so that a wait can be told from a pool that is merely in use."""
+    def waits_known(self) -> bool:
+        """Whether successful acquires are counted: without them a full pool may be waited for, or merely in use."""
         return any(getattr(self, each) is not None for each in self.vocabulary.proofs)
 
 
@@ -138,7 +138,7 @@ def _meaning(vocabulary: Vocabulary, name: str, labels: Mapping[str, str]) -> tu
 
 @dataclass(frozen=True, slots=True)
 class PoolChange:
-    """What happened between two readings of a pool; None is what its library does not say.
+    """What happened between two readings of a pool; None is what its library does not report.
 
     Attributes:
         waits: acquires that found no idle connection; they got one, but for database/sql.
@@ -156,7 +156,7 @@ class PoolChange:
 
 
 def change(before: PoolStatistics, now: PoolStatistics) -> PoolChange:
-    """What happened since `before`; nothing can be said across a restart, where counters begin anew."""
+    """What happened since `before`; nothing is known across a restart, where counters begin at 0."""
     rises: dict[str, float] = {}
     for name in _COUNTERS:
         old, new = getattr(before, name), getattr(now, name)

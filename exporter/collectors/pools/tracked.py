@@ -56,13 +56,13 @@ class TrackedPool:
         return self.now is not None and self.now.limit is not None
 
     @property
-    def says_waits(self) -> bool:
-        """Whether it can be told how long acquires wait."""
-        return self.limited and self.now is not None and self.now.says_waits
+    def waits_known(self) -> bool:
+        """Whether it is known how long acquires wait."""
+        return self.limited and self.now is not None and self.now.waits_known
 
     def waiting(self) -> float:
         """Seconds for which no acquire has succeeded while none was free, as of the last reading."""
-        if not self.says_waits or not (self.rivers or self._acquired_from):
+        if not self.waits_known or not (self.rivers or self._acquired_from):
             return 0.0
         return self.at - self._succeeded
 

@@ -12,7 +12,7 @@ Source = Literal["pgxpool", "sql", "otel", "hikaricp", "pg_pool", "activerecord"
 Field = Literal[
     "acquired", "idle", "total", "limit", "constructing", "pending", "acquires", "empty", "waited", "canceled"
 ]  # fmt: skip
-"""What a series says of its pool, see `PoolStatistics`."""
+"""What a series is of its pool, see `PoolStatistics`."""
 
 
 @dataclass(frozen=True, slots=True)
