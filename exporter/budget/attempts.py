@@ -14,6 +14,10 @@ from exporter.budget.causes import cause_of
 OLD = 0.5
 """Seconds from which an attempt is looked at more often."""
 
+DROPPED = 1.0
+"""Seconds past the deadline after which a statement that still runs is one that its client has given up without a
+cancel, as River for Rust does: the retry runs beside it."""
+
 _FIRST = 0.0005
 _LIKELY_FIRST = 0.02
 _MAYBE_FIRST = 1.0
@@ -39,6 +43,7 @@ class SessionRow:
         statement_age: since the present statement began, or the last one while idle.
         transaction_age: since the present transaction began.
         idle_since: since the state last changed.
+        deadline: whether the runtime that sends this statement limits an attempt at all; Java and Ruby do not.
         foreign: whether its transaction's locks show that it is somebody else's; None when they were not looked up.
     """
 
@@ -53,6 +58,7 @@ class SessionRow:
     transaction_age: float = 0.0
     idle_since: float = 0.0
     foreign: bool | None = None
+    deadline: bool = True
 
     @property
     def slow(self) -> bool:
@@ -69,7 +75,18 @@ class Attempt:
     age: float
     seen: float
     wrapped: bool | None
+    deadline: bool = True
+    timed_out: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def within(self, timeout: float) -> dict[str, float]:
+        """Its time by cause, as far as the attempt lasted: a statement that its client gave up runs on without it."""
+        excess = self.age - timeout if self.deadline else 0.0
+        leading = self.leading()
+        return {
+            cause: max(0.0, seconds - excess) if cause == leading and excess > 0 else seconds
+            for cause, seconds in self.seconds.items()
+        }
 
     def leading(self) -> str:
         """The cause it spent most of its time on."""
@@ -117,11 +134,15 @@ class Attempts:
                 running[backend] = attempt
                 continue
             ended[backend] = attempt
-            if self._at_deadline(attempt, row, now):
+            if attempt.deadline and not attempt.timed_out and self._at_deadline(attempt, row, now):
                 timed_out.append(TimedOut(attempt.leading(), attempt.age, attempt.seconds))
         self._running, self._ended = running, ended
         for row in present.values():
             self._follow(now, row)
+        for attempt in self._running.values():
+            if attempt.deadline and not attempt.timed_out and attempt.age >= self.timeout + DROPPED:
+                attempt.timed_out = True
+                timed_out.append(TimedOut(attempt.leading(), self.timeout, attempt.within(self.timeout)))
         self._others = {backend: start for backend, start in self._others.items() if backend in present}
         return timed_out
 
@@ -179,7 +200,7 @@ class Attempts:
                 if row.statement != "control":
                     self._others[row.backend] = row.transaction  # whatever it does later, it is not the completer's
                 return
-            attempt = Attempt(row.backend, row.transaction, 0.0, now, row.wrapped)
+            attempt = Attempt(row.backend, row.transaction, 0.0, now, row.wrapped, row.deadline)
             self._running[row.backend] = attempt
         elif row.state.startswith("idle in transaction") and attempt.wrapped is False:
             # sent alone, it would have committed: somebody's own transaction goes on

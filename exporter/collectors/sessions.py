@@ -22,6 +22,7 @@ from exporter.metrics.metric import Counter, Sample, counter, gauge
 from exporter.postgres.address import APPLICATION
 from exporter.postgres.sessions import Session
 from exporter.river.operations import Statement, classify
+from exporter.river.supported import NO_DEADLINE
 
 SECONDS = counter(
     "river_session_seconds_total",
@@ -255,7 +256,7 @@ class SessionsCollector(DatabaseCollector):
                 for row, statement in rows
                 if row.wait_event_type == "Lock"
             },
-            worst=dict(worst.seconds) if worst else {},
+            worst=worst.within(kept.attempts.timeout) if worst else {},
             inflight=age,
             finished=max(splits, key=lambda split: sum(split.values()), default={}),
             ended=kept.ended,
@@ -321,6 +322,7 @@ class SessionsCollector(DatabaseCollector):
             statement_age=row.statement_age,
             transaction_age=row.transaction_age or 0.0,
             idle_since=row.idle_since,
+            deadline=statement.runtime not in NO_DEADLINE,
         )
         parameters = {"pid": row.pid, "database": self.context.target.database}
         if kept.wrapped and statement.operation == "COMMIT" and kept.attempts.unknown(found) and found.slow:

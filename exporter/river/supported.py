@@ -29,6 +29,10 @@ BY_NAME = {runtime.name: runtime for runtime in SUPPORTED}
 """The runtimes by `Statement.runtime`."""
 
 
+NO_DEADLINE = frozenset(runtime.name for runtime in SUPPORTED if runtime.completer.timeout is None)
+"""Runtimes whose attempts nothing cuts off."""
+
+
 def matrix() -> str:
     """The table for a reader: a row for each runtime, in Markdown."""
     lines = [f"| {' | '.join(_HEAD)} |", "| --- " * len(_HEAD) + "|"]

@@ -14,6 +14,7 @@ from exporter.river.operations import Statement, classify
 from tests.collecting import Exporter
 from tests.conftest import Database, StartRiver
 from tests.playing import idle
+from tests.testbed.exporter import Exporter as RunningExporter
 from tests.testbed.process import ServerFailed, wait_for
 
 pytestmark = pytest.mark.parametrize("river_version", ["rust-0.5"])
@@ -169,3 +170,17 @@ def test_at_the_deadline_the_statement_runs_on_beside_its_retry(database: Databa
             wait_for(lambda: waiting() == 1, 10, "a completing statement that waits")
             wait_for(lambda: worker.deadlines() and waiting() == 2, 20, "its retry beside it")
         wait_for(lambda: waiting() == 0, 10, "both to end")
+
+
+def test_attempts_that_are_dropped_at_the_deadline_are_counted(database: Database, river: StartRiver) -> None:
+    """River for Rust cancels nothing: its statement runs on, and the next attempt waits beside it."""
+    worker = river(rate=50, job_seconds=0.25)
+    with RunningExporter(database.exporter_url) as exporter:
+        wait_for(lambda: exporter.metrics().total("river_completer_state", state="ok") == 1, 30, "a healthy River")
+        with idle(database, LOCK):
+            wait_for(worker.deadlines, 25, "River's own log of a deadline")
+            wait_for(lambda: exporter.metrics().total("river_completer_timeouts_total"), 10, "the exporter to count it")
+        counted = exporter.metrics().total("river_completer_timeouts_total") or 0
+        wait_for(lambda: exporter.metrics().total("river_completer_state", state="ok") == 1, 40, "completions again")
+        assert 1 <= counted <= len(worker.deadlines())
+        assert (exporter.metrics().most("river_completer_budget_used_ratio") or 0) <= 1.1

@@ -238,3 +238,27 @@ def test_what_ended_between_two_samples_keeps_the_cause_it_was_seen_waiting_for(
     assert attempts.finished(ended) == pytest.approx({"lock": 2.0})
     quick = SessionRow((2, 1.0), "idle", "Client", "ClientRead", None, "completing", statement_age=0.6, idle_since=0.5)
     assert attempts.finished(quick) == pytest.approx({"execution": 0.1})
+
+
+def test_a_statement_that_runs_on_past_the_deadline_has_timed_out() -> None:
+    """River for Rust drops its attempt without a cancel, and retries beside it: counted once, for ten seconds."""
+    attempts = Attempts(10)
+    ended = []
+    for second in range(1, 32):
+        ended += attempts.update(float(second), [row(float(second), wait=("Lock", "transactionid"))])
+    assert ended == [TimedOut("lock", 10.0)]
+    (attempt,) = attempts.running()
+    assert attempt.age == 31
+    assert sum(attempt.within(10).values()) == pytest.approx(10)
+    assert attempts.update(32.0, []) == []  # its end is no second one
+
+
+def test_a_runtime_without_a_deadline_never_times_out() -> None:
+    """Java's and Ruby's statements wait for as long as it takes."""
+    attempts = Attempts(10)
+    for second in range(1, 32):
+        waiting = replace(row(float(second), wait=("Lock", "relation")), deadline=False)
+        assert attempts.update(float(second), [waiting]) == []
+    (attempt,) = attempts.running()
+    assert sum(attempt.within(10).values()) == pytest.approx(31)
+    assert attempts.update(32.0, []) == []
