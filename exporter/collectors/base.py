@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import ClassVar, Literal
 
 import psycopg
@@ -32,7 +33,7 @@ class Collector(ABC):
         evidence: every kind of evidence it may yield, beside its samples.
         needs: capabilities it cannot do without; while one is missing it does not run and shows nothing. Only those
             that the catalogue tells: what shows by trying would never be tried again.
-        partial: why the last run left a schema out, while it published the others.
+        partial: why the last run left a part or a schema out, while it published the others.
     """
 
     name: ClassVar[str]
@@ -69,6 +70,7 @@ class DatabaseCollector(Collector):
 
     def collect(self) -> Iterable[Sample | Evidence]:
         """Read over the lane's session."""
+        self.partial = None
         with self.lease.session() as session:
             return list(self.read(session))
 
@@ -80,6 +82,13 @@ class DatabaseCollector(Collector):
     def optional(self, capability: str, schema: str = "") -> AbstractContextManager[None, bool]:
         """A part that the server may refuse: the capability is then missing, and the rest of the run goes on."""
         return self.context.refusals.optional(capability, schema)
+
+    def part(self) -> AbstractContextManager[None, bool]:
+        """A part that may fail for now, as behind a lock: the rest of the run goes on, and the run counts as failed.
+
+        What took the whole `statement_timeout` is not passed over: the run's deadline leaves no time for more.
+        """
+        return _Part(self)
 
     def identity(self, session: Session) -> Identity:
         """Which run of which server the session is connected to."""
@@ -95,17 +104,37 @@ def columns(*names: str) -> tuple[str, ...]:
     return ("river_job", *(f"river_job.{name}" for name in names))
 
 
+class _Part(AbstractContextManager[None, bool]):
+    """The context of one part."""
+
+    def __init__(self, collector: DatabaseCollector) -> None:
+        self._collector = collector
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, psycopg.Error) or isinstance(error, psycopg.errors.QueryCanceled):
+            return False
+        if answered(error):
+            self._collector.partial = error
+        return self._collector.partial is error
+
+
 class SchemaCollector(DatabaseCollector):
     """A collector that reads each schema of River this exporter is elected for; `schema` is a label of its metrics."""
+
+    _slow: frozenset[str] = frozenset()
 
     def read(self, session: Session) -> Iterator[Sample | Evidence]:
         """Every schema in turn, each on its own: one that fails leaves the others their samples.
 
+        One that takes the whole `statement_timeout` is the last of its run, as of the next.
+
         Raises:
             psycopg.Error: no schema could be read.
         """
-        self.partial, worked = None, False
-        for schema in self.context.led():
+        worked, failed = False, None
+        for schema in sorted(self.context.led(), key=lambda each: (each in self._slow, each)):
             if not all(self.context.capable(each, schema) for each in self.needs):
                 continue
             try:
@@ -113,12 +142,16 @@ class SchemaCollector(DatabaseCollector):
             except psycopg.Error as error:
                 if not answered(error):
                     raise
-                self.partial = error
+                self.partial = failed = error
+                if isinstance(error, psycopg.errors.QueryCanceled):
+                    self._slow |= {schema}
+                    break
             else:
                 worked = True
+                self._slow -= {schema}
                 yield from samples
-        if self.partial and not worked:
-            raise self.partial
+        if failed and not worked:
+            raise failed
 
     @abstractmethod
     def read_schema(self, session: Session, schema: str) -> Iterable[Sample | Evidence]:

@@ -71,8 +71,9 @@ class MaintenanceCollector(SchemaCollector):
     def read_schema(self, session: Session, schema: str) -> Iterator[Sample]:
         """Each service that was seen at work, and the scheduler, whose omissions are seen at once."""
         if all(self.context.capable(each, schema) for each in columns("queue", "priority", "scheduled_at")):
-            (due,) = session.rows(_Due, "maintenance_due", schema=schema)
-            yield LATE.sample(_late(due.waited, MAINTENANCE["scheduler"].interval), schema, "scheduler")
+            with self.part():
+                (due,) = session.rows(_Due, "maintenance_due", schema=schema)
+                yield LATE.sample(_late(due.waited, MAINTENANCE["scheduler"].interval), schema, "scheduler")
         (found,) = session.rows(_Indexes, "maintenance_indexes", {"schema": schema})
         kept = self._schemas.setdefault(schema, _Schema())
         now, seen_at_work = self.context.clock(), self._statements_read()

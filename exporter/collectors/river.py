@@ -96,15 +96,19 @@ class RiverCollector(SchemaCollector):
             kept = self._schemas[schema] = _Schema()
         capable = self.context.capable
         if all(capable(each, schema) for each in columns("attempted_by")):
-            yield from self._workers(session, schema, kept)
+            with self.part():
+                yield from self._workers(session, schema, kept)
         if capable("river_leader", schema):
-            yield from self._leader(session, schema, kept)
+            with self.part():
+                yield from self._leader(session, schema, kept)
         if capable("river_queue", schema):
-            yield from self._queues(session, schema, kept)
+            with self.part():
+                yield from self._queues(session, schema, kept)
         if capable("river_migration", schema):
-            (migration,) = session.rows(_Migration, "river_migration", schema=schema)
-            if migration.version is not None:
-                yield MIGRATION.sample(migration.version, schema)
+            with self.part():
+                (migration,) = session.rows(_Migration, "river_migration", schema=schema)
+                if migration.version is not None:
+                    yield MIGRATION.sample(migration.version, schema)
 
     def _leader(self, session: Session, schema: str, kept: _Schema) -> Iterator[Sample]:
         rows = session.rows(_Leader, "river_leader", schema=schema)

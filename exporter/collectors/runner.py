@@ -70,23 +70,16 @@ class Runner:
         try:
             samples = publish(collector)
         except Exception as error:
-            self._failures.add(1, collector.name)
-            self._last = (0.0, time.monotonic() - started, lateness)
-            cut_off = isinstance(error, psycopg.errors.QueryCanceled) and collector.lane == "database"
-            self._backoff = max(1.0, 2 * self._backoff) if cut_off else 1.0
-            self._say(error)
+            self._fail(error, lateness, started)
         else:
             lifetime = max(MINIMUM_LIFETIME, LIFETIME_INTERVALS * collector.pace())
             context.snapshot.put(collector.name, samples, lifetime)
             self._last = (1.0, time.monotonic() - started, lateness)
             self._last_success = time.time()
-            self._backoff = 0.0
-            if collector.partial:  # the other schemas' samples are published all the same
-                self._failures.add(1, collector.name)
-                self._last = (0.0, *self._last[1:])
-                self._say(collector.partial)
+            if collector.partial:  # what worked is published all the same
+                self._fail(collector.partial, lateness, started)
             else:
-                self._said = ""
+                self._said, self._backoff = "", 0.0
         return True
 
     def pace(self) -> float:
@@ -123,6 +116,13 @@ class Runner:
         if not collector.wanted() or (collector.elected and not context.led()):
             return False
         return all(context.capable(capability) for capability in collector.needs)
+
+    def _fail(self, error: Exception, lateness: float, started: float) -> None:
+        self._failures.add(1, self.collector.name)
+        self._last = (0.0, time.monotonic() - started, lateness)
+        cut_off = isinstance(error, psycopg.errors.QueryCanceled) and self.collector.lane == "database"
+        self._backoff = max(1.0, 2 * self._backoff) if cut_off else 1.0
+        self._say(error)
 
     def _say(self, error: Exception) -> None:
         """Log a failure once, until it changes: a dead database must not fill the log."""

@@ -112,7 +112,6 @@ class TableCollector(SchemaCollector):
         if not tables:
             return  # dropped since the target was looked up
         (table,) = tables
-        (size,) = session.rows(_Size, "table_size", parameters)
         indexes = session.rows(_Index, "table_indexes", parameters)
         yield WRAPAROUND.sample(table.wraparound, schema)
         counted = self.context.capable("track_counts")
@@ -122,10 +121,12 @@ class TableCollector(SchemaCollector):
             with self.optional("pg_stat_progress_vacuum", schema):
                 (vacuum,) = session.rows(_Vacuum, "table_vacuum", parameters)
                 yield VACUUMING.sample(float(vacuum.running), schema)
-        for part in ("heap", "indexes", "toast"):
-            yield SIZE.sample(getattr(size, part), schema, part)
-        if table.live and counted:
-            yield PER_ROW.sample(size.heap / table.live, schema)
+        with self.part():  # it waits for a lock on the table, unlike the statistics
+            (size,) = session.rows(_Size, "table_size", parameters)
+            for part in ("heap", "indexes", "toast"):
+                yield SIZE.sample(getattr(size, part), schema, part)
+            if table.live and counted:
+                yield PER_ROW.sample(size.heap / table.live, schema)
         scans = self._scans(schema, indexes)
         yield from self._indexes(schema, indexes)
         if extension := self.context.target.pgstattuple_schema:

@@ -110,7 +110,7 @@ def test_sessions_that_do_not_show_what_they_run_are_not_seen(role: Role, river:
                 }
                 assert not {*OF_SESSIONS} & found.keys()
                 assert causes(view) <= {"pool", "network"}
-                assert "river_jobs" in found
+                assert "river_queues_folded" in found
             role.sql("ALTER ROLE hidden_river RESET track_activities")
             # its sessions are as they were opened: they still tell nothing
             assert view.missing() == {

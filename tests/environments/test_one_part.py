@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import psycopg
 import pytest
 
+from exporter.collectors.runner import Runner
 from exporter.postgres.role import JOB_COLUMNS, render
 from tests.environments.conftest import ROLE, Role
 from tests.environments.seeing import seeing
@@ -286,3 +288,52 @@ def test_a_schema_that_is_dropped_costs_the_others_nothing(role: Role) -> None:
             view.exporter.run(name)
         assert view.values()["river_queues_folded"].keys() == {("public",)}
         assert view.missing().keys() == {"river_schema"}
+
+
+def test_a_table_that_is_locked_costs_what_is_read_from_it(role: Role) -> None:
+    """The leader's for one, and river_job for another; the run counts as failed, and what it has is published."""
+    with seeing(role.url) as view, role.database.connect() as holder:
+        river, table = view.exporter.collector("river"), view.exporter.collector("table")
+        runner = Runner(river)
+        whole = {name: view.exporter.run(name).keys() for name in ("river", "table")}
+        holder.execute("BEGIN; LOCK TABLE river_leader")
+        lost = whole["river"] - view.exporter.run("river").keys()
+        assert lost == {"river_leader_present", "river_leader_changes_total"}
+        assert runner.run()
+        record = {sample.metric.name: sample.value for sample in runner.samples()}
+        assert record["river_exporter_collector_success"] == 0
+        assert record["river_exporter_collector_failures_total"] == 1
+        assert "lock timeout" in runner.failure
+        published = {sample.metric.name for sample in view.exporter.context.snapshot.samples()}
+        assert "river_migration_version" in published
+        holder.execute("ROLLBACK; BEGIN; LOCK TABLE river_job")
+        assert view.exporter.run("river").keys() >= {"river_leader_present", "river_migration_version"}
+        lost = whole["table"] - view.exporter.run("table").keys()
+        assert {"river_table_size_bytes"} <= lost <= {"river_table_size_bytes", "river_table_bytes_per_row"}
+        assert table.partial is not None
+        holder.execute("ROLLBACK")
+        assert view.exporter.run("table").keys() == whole["table"]
+        assert runner.run()
+        assert runner.failure == ""
+
+
+def test_a_schema_that_is_slow_comes_last(role: Role) -> None:
+    """It takes the whole statement_timeout, so the others are read before it, in the next run at the latest."""
+    migrate(role.database.superuser_url, "0.51", "aaa")
+    role.sql(render(["aaa"], ROLE))
+    role.sql(
+        "CREATE FUNCTION slow() RETURNS bool LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN true; END'",
+        "ALTER TABLE aaa.river_job RENAME TO river_job_moved;"
+        "CREATE TABLE aaa.river_job (LIKE aaa.river_job_moved INCLUDING DEFAULTS);"
+        "GRANT SELECT ON aaa.river_job TO {role};"
+        "INSERT INTO aaa.river_job (args, kind, max_attempts) VALUES ('{}', 'k', 1);"
+        "ALTER TABLE aaa.river_job ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY everything ON aaa.river_job USING (true)",
+    )
+    with seeing(role.url, RIVER_EXPORTER_RIVER_SCHEMAS="public,aaa") as view:
+        assert view.values("jobs")["river_queues_folded"].keys() == {("public",), ("aaa",)}
+        role.sql("CREATE POLICY waits ON aaa.river_job AS RESTRICTIVE USING (public.slow())")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            view.exporter.run("jobs")
+        for _ in range(2):
+            assert view.exporter.run("jobs")["river_queues_folded"].keys() == {("public",)}
