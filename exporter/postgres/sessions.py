@@ -227,6 +227,11 @@ class Database:
             self.epoch += 1
             self._pooled.drain()
 
+    def reconnected(self) -> None:
+        """The sampler has a connection again: the collectors' is made as well, however far off their next run is."""
+        if self._pooled.state.failed:
+            self._pooled.retry()
+
     def close(self) -> None:
         """Close both sessions; one in the middle of a run is cut off."""
         for lease in self.leases.values():
@@ -350,6 +355,7 @@ class HeldLease(Lease):
             raise self._failure from None
         self._kept, self._failure, self._delay = connection, None, 0.0
         self.state = ConnectionState.UP
+        self._database.reconnected()
         self.generation += 1
         return connection
 
@@ -396,6 +402,10 @@ class PooledLease(Lease):
         self._failure = self._failed(self._database.unreachable(error)) if error else None
         if error is None:
             self.state = ConnectionState.UP
+
+    def retry(self) -> None:
+        """Connect in the background where there is no connection; the pool gives up after some seconds."""
+        self._pool.check()
 
     def drain(self) -> None:
         """Replace the connection, after the present run where there is one."""

@@ -23,6 +23,7 @@ from tests.conftest import PASSWORD, ROLE, Database, StartExporter
 from tests.testbed.postgres import Postgres
 from tests.testbed.prepare import prepare
 from tests.testbed.process import free_port, wait_for
+from tests.testbed.proxy import TcpProxy
 
 
 def ours(database: Database) -> int:
@@ -173,6 +174,34 @@ def test_another_address_replaces_both_connections(database: Database) -> None:
             assert lease.state is ConnectionState.REFUSED
     finally:
         held.close()
+
+
+def test_the_collectors_connection_is_made_again_with_the_sampler_s(database: Database) -> None:
+    """Without a run of theirs: an exporter that is not elected has few, and the pool has given up by then."""
+    with TcpProxy(database.server.host, database.server.port) as proxy:
+        held = sessions(proxy.url(database.exporter_url), 2.0)
+        sampler, collectors = held.leases["sampler"], held.leases["database"]
+        try:
+            with sampler.session(), collectors.session():
+                pass
+            proxy.refuse()
+            for lease in (sampler, collectors):
+                with pytest.raises(Unreachable), lease.session() as session:
+                    session._connection.execute("SELECT 1")
+            wait_for(lambda: held._pooled._pool.get_stats()["pool_size"] == 0, 20, "the pool to give up")
+            proxy.heal()
+
+            def sampled() -> bool:
+                try:
+                    with sampler.session():
+                        return True
+                except Unreachable:
+                    return False
+
+            wait_for(sampled, 10, "the sampler")
+            wait_for(lambda: held.state is ConnectionState.UP, 3, "the collectors' connection")
+        finally:
+            held.close()
 
 
 # --- encodings
