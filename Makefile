@@ -82,6 +82,10 @@ bench-dashboards: $(READY) ## How long each query of the dashboards takes on day
 bench-alerts: $(READY) ## Every fault through Prometheus and Alertmanager, to the page and to its end (long)
 	@$(BIN)/python -m tests.bench.precursor --alerts $(ARGS)
 
+.PHONY: bench-prolonged
+bench-prolonged: $(READY) ## Faults that last ten minutes: never ok, one page, the cause right (ARGS="--minutes 10")
+	@$(BIN)/python -m tests.bench.prolonged $(ARGS)
+
 .PHONY: lock
 lock: $(READY) ## Write the lock files from pyproject.toml
 	@$(BIN)/python -m tests.lock

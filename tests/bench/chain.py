@@ -140,9 +140,9 @@ class Chain:
             return
         offset = time.monotonic() - (datetime.now(began.tzinfo) - began).total_seconds()
         ends = time.monotonic() + patience
-        while self._firing() and time.monotonic() < ends:
+        while self.firing() and time.monotonic() < ends:
             time.sleep(1)
-        if patience and self.pages() and not self._firing():
+        if patience and self.pages() and not self.firing():
             time.sleep(AFTERWARDS)
         pages = self.pages()
         result.pages = len(pages)
@@ -158,10 +158,10 @@ class Chain:
                 (cause for each in pages[0].alerts if (cause := each["annotations"].get("cause"))), None
             )
         resolved = [each for each in self._critical() if each.status == "resolved" and each.at > lifted]
-        if pages and resolved and not self._firing():
+        if pages and resolved and not self.firing():
             result.resolved = resolved[-1].at - lifted
 
-    def _firing(self) -> bool:
+    def firing(self) -> bool:
         """Whether a page was sent that has not been resolved."""
         last = self._critical()
         return bool(last) and last[-1].status == "firing"
