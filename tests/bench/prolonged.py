@@ -144,8 +144,8 @@ def page(records: Sequence[Record], minutes: float) -> str:
     lines = [
         "# Faults that last",
         "",
-        f"Each fault held for {minutes:g} min on a real River and PostgreSQL 18, with Prometheus and Alertmanager beside",
-        f"the exporter; one sample a second from the {GRACE:.0f}th second on. Made by {made}.",
+        f"Each fault held for {minutes:g} min on a real River and PostgreSQL 18, with Prometheus and Alertmanager",
+        f"beside the exporter; one sample a second from the {GRACE:.0f}th second on. Made by {made}.",
         "",
         f"| {' | '.join(columns)} |",
         "| --- " * len(columns) + "|",
