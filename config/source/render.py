@@ -70,8 +70,8 @@ def thresholds(source: Source) -> str:
 
 def names(source: Source, rule: Record | Alert, values: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """All that `${…}` may name in a rule."""
-    alert = rule.alert if isinstance(rule, Alert) else ""
-    own = values.get(alert, {})
+    alert = rule.alert if isinstance(rule, Alert) else rule.thresholds_of
+    own = values.get(alert, {}) if alert else {}
     return {**source.snippets, **values[""], **own, **{text[2:-1]: text for text in own.values() if text[:2] == "${"}}
 
 
@@ -108,7 +108,7 @@ def number(value: float) -> str:
 
 
 def _record(rule: Record, known: Mapping[str, str]) -> Iterator[str]:
-    yield from _comment(rule.why, "      ")
+    yield from _comment(expand(rule.why, known, rule.record), "      ")
     yield f"      - record: {rule.record}"
     yield from _expression(rule.expr, known, rule.record)
 

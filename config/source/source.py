@@ -30,11 +30,12 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A recording rule."""
+    """A recording rule; `thresholds_of` names the alert whose thresholds `expr` uses, if it uses any."""
 
     record: str
     why: str
     expr: str
+    thresholds_of: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"for_": "for"}):

@@ -44,7 +44,9 @@ def test_the_unit_tests_of_the_rules_pass() -> None:
 def test_a_changed_rule_fails_its_unit_tests(tmp_path: Path) -> None:
     """The tests can fail: with the signal of now taken out, a lock of 6 s pages."""
     text = (CONFIG / "alerts.yaml").read_text()
-    changed = text.replace("0.7 * namespace:river_completer_timeout_seconds:min", "0")
+    changed = text.replace(
+        "0.7 * namespace:river_completer_timeout_seconds:min", "0 * namespace:river_completer_timeout_seconds:min"
+    )
     assert changed != text
     (tmp_path / "alerts.yaml").write_text(changed)
     tests = yaml.safe_load((CONFIG / "alerts_test.yaml").read_text())
@@ -133,12 +135,17 @@ def faster(text: str, *keys: str) -> str:
 
 SCHEMA = 'schema="public"'
 BUDGET = 'river_completer_budget_seconds{%s,cause="%s"}'
+STATE = 'river_completer_state{%s,state="%s"}'
+CAUSE = 'river_completer_cause{%s,cause="%s"}'
 
 
-def attempt(stall: float = 0.1, **seconds: float) -> dict[str, float]:
+def attempt(stall: float = 0.1, state: str = "ok", **seconds: float) -> dict[str, float]:
     """The samples of an exporter whose worst attempt took so long per cause, and whose present one `stall` seconds."""
     causes = {"pool": 0.0, "network": 0.1, "lock": 0.0, "execution": 0.1, "storage": 0.0, **seconds}
+    dominant = max(causes, key=lambda cause: causes[cause])
     return {
+        **{STATE % (SCHEMA, each): float(each == state) for each in ("ok", "slow", "stalled", "failing", "unknown")},
+        **{CAUSE % (SCHEMA, cause): float(cause == dominant) for cause in causes},
         **{BUDGET % (SCHEMA, cause): value for cause, value in causes.items()},
         f"river_completer_attempt_seconds{{{SCHEMA}}}": stall,
         f'river_lock_wait_seconds{{{SCHEMA},operation="JobSetStateIfRunningMany",blocker="active"}}': causes["lock"],
@@ -227,7 +234,7 @@ def test_an_incident_whose_cause_flips_is_one_page_that_names_the_cause_and_reso
     chain.exporter.say(attempt())
     chain.seen(f"{ratio} < 0.1")
 
-    chain.exporter.say(attempt(stall=7.5, lock=7.5))
+    chain.exporter.say(attempt(stall=7.5, state="stalled", lock=7.5))
     begun = time.monotonic()
     (page,) = wait_for(lambda: chain.told("pager", "firing"), 20, "the page", interval=0.1)
     assert page.at - begun < 10
@@ -241,10 +248,18 @@ def test_an_incident_whose_cause_flips_is_one_page_that_names_the_cause_and_reso
     assert alert["annotations"]["runbook_url"].endswith("/RiverCompleterBudget.md")
 
     for cause in ("pool", "lock", "storage", "pool"):
-        chain.exporter.say(attempt(stall=9.0, **{"lock": 2.5, cause: 9.0}))
+        chain.exporter.say(attempt(stall=9.0, state="stalled", **{"lock": 2.5, cause: 9.0}))
         chain.seen(f'topk(1, namespace_schema_cause:river_completer_budget_seconds:max{{cause="{cause}"}}) > 8')
     wait_for(lambda: chain.state("RiverCompleterLockWait", "warning") == "firing", 30, "the precursor", interval=0.2)
     steadily(lambda: len(chain.told("pager", "firing")) == 1, 6)
+
+    # no attempt is made any more, and then the view is lost: neither is a completion
+    for state in ("stalled", "unknown"):
+        chain.exporter.say(attempt(state=state))
+        chain.seen(f'namespace_schema_state:river_completer_state:max{{state="{state}"}} == 1')
+        chain.seen(f"{ratio} < 0.1")
+        steadily(lambda: chain.state("RiverCompleterBudget", "critical") == "firing", 15)
+    assert not chain.told("pager", "resolved")
 
     chain.exporter.say(attempt())
     wait_for(lambda: chain.told("pager", "resolved"), 60, "the page to resolve", interval=0.2)
