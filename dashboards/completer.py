@@ -29,7 +29,15 @@ RECORDED = incident("namespace_schema:river_completer_budget_used:ratio")
 RATIO = river("river_completer_budget_used_ratio")
 WAITERS = river("river_lock_waiters")
 TIMEOUTS = river("river_completer_timeouts_total")
-LOSING = f"{total(f'increase({TIMEOUTS}[1m])', over=('cause',))} > bool 0"
+
+STATES = {
+    "0": ("OK", "good"),
+    "1": ("SLOW", "warning"),
+    "2": ("UNKNOWN", "warning"),
+    "3": ("STALLED", "critical"),
+    "4": ("FAILING", "critical"),
+}
+"""What the states are drawn as, from best to worst."""
 
 OPERATIONS = 8
 """Operations that are drawn by themselves."""
@@ -43,7 +51,7 @@ def dashboard() -> model.Dashboard:
         "Share of the timeout that completion attempts take, and its causes. Open this one first.",
         [
             line(4, *((4, panel) for panel in _answers())),
-            line(9, (16, _budget()), (8, column((4, _alerts()), (5, _cause())))),
+            line(9, (16, _budget()), (8, column((3, _alerts()), (3, _states()), (3, _cause())))),
             line(8, (7, _lag()), (6, _ages()), (5, _timeouts()), (6, _left_behind())),
             line(7, (8, _blockers()), (8, _waiters()), (8, _sources()), title="Evidence"),
             line(7, (8, _exporters()), (6, _stuck()), (5, _elector()), (5, _skew())),
@@ -55,20 +63,14 @@ def dashboard() -> model.Dashboard:
 
 def _answers() -> list[model.Panel]:
     """The six answers at the top."""
-    level = f"({USED} > bool {_one(threshold('warning'))}) + ({USED} > bool {_one(threshold('critical'))})"
-    losing = number(
-        "Losing completions?",
-        "Whether attempts timed out in the last minute, or how close the slowest one is to it: at risk from the "
-        "warning threshold on, about to from the critical one. The thresholds come from the exporter's configuration.",
-        Query(f"clamp_max(({level}) + 3 * ({LOSING}), 3)", "state"),
+    state = number(
+        "Completions",
+        "The worst state of the selected schemas. Stalled: completions are due and none is committed. Failing: "
+        "attempts time out or are refused. Unknown: cannot be observed. Only a committed completion brings OK back.",
+        Query(worst(_levels()), "state"),
         unit=style.COUNT,
         empty=style.NOT_RECORDED,
-        words={
-            "0": ("no", "good"),
-            "1": ("at risk", "warning"),
-            "2": ("about to", "critical"),
-            "3": ("YES", "critical"),
-        },
+        words=STATES,
     )
     share = number(
         "Share of the timeout",
@@ -94,12 +96,13 @@ def _answers() -> list[model.Panel]:
     )
     cause = number(
         "Dominant cause",
-        "The cause that takes most of the slowest attempt, from the warning threshold on.",
-        Query(worst(river("river_completer_cause"), "cause"), "{{cause}}"),
+        "Pool, network, lock, execution or storage takes most of the slowest attempt. Refused: completing statements "
+        "end without completing a row. Unknown: nothing observed explains it.",
+        Query(f"topk(1, {worst(incident('namespace_schema_cause:river_completer_cause:max'), 'cause')})", "{{cause}}"),
         unit=style.COUNT,
         empty="none",
         names=True,
-        colours=style.CAUSES,
+        colours=style.DOMINANT,
     )
     below = f"time() * ({USED} < bool {_one(threshold('warning'))})"
     since = number(
@@ -122,7 +125,17 @@ def _answers() -> list[model.Panel]:
         steps={0: "good", 1: "critical"},
         decimals=0,
     )
-    return [link(panel, "pool", "Pool and connections") for panel in (losing, share, forecast, cause, since, timeouts)]
+    return [link(panel, "pool", "Pool and connections") for panel in (state, share, forecast, cause, since, timeouts)]
+
+
+def _levels() -> str:
+    """The state of each schema as a number, by the order of `STATES`."""
+    state = "namespace_schema_state:river_completer_state:max"
+    names = ("ok", "slow", "unknown", "stalled", "failing")
+    each = [
+        f"{level} * ({incident(state, f'state={chr(34)}{name}{chr(34)}')} == 1)" for level, name in enumerate(names)
+    ]
+    return " or ".join(each)
 
 
 def _one(expr: str) -> str:
@@ -160,12 +173,22 @@ def _alerts() -> model.Panel:
     )
 
 
+def _states() -> model.Panel:
+    return states(
+        "State of completions over time",
+        "By schema, the worst of each step.",
+        Query(worst(_levels(), *OWN), "{{schema}}"),
+        words=STATES,
+        empty=style.NOT_RECORDED,
+    )
+
+
 def _cause() -> model.Panel:
     return states(
         "Dominant cause over time",
-        "The dominant cause while the share of the timeout was above the warning threshold.",
+        "The dominant cause while the state was not ok or the share of the timeout above the warning threshold.",
         Query(worst(river("river_completer_cause"), "cause"), "{{cause}}"),
-        colours=style.CAUSES,
+        colours=style.DOMINANT,
         empty="below the warning threshold throughout",
     )
 
@@ -213,15 +236,16 @@ def _ages() -> model.Panel:
 
 
 def _timeouts() -> model.Panel:
-    stalls = river("river_completer_slow_attempts_total")
+    stalls, refused = river("river_completer_slow_attempts_total"), river("river_completer_refused_total")
     return plot(
-        "Timeouts and slow attempts",
-        "Attempts that reached the timeout, by dominant cause, and slow attempts: far above the critical threshold, or "
-        "above it right after another one.",
+        "Failed and slow attempts",
+        "Attempts that reached the timeout, by dominant cause; refused: completing statements that ended without "
+        "completing a row; slow: far above the critical threshold, or above it right after another one.",
         Query(total(f"increase({stalls}[$__rate_interval])"), "slow"),
+        Query(total(f"increase({refused}[$__rate_interval])"), "refused"),
         Query(total(f"increase({TIMEOUTS}[$__rate_interval])", "cause"), "{{cause}}"),
         unit=style.COUNT,
-        colours={"slow": style.QUIET, **style.CAUSES},
+        colours={"slow": style.QUIET, "refused": style.DOMINANT["refused"], **style.CAUSES},
         bars=True,
         reach=1,
     )

@@ -33,7 +33,13 @@ CAUSES: Mapping[str, str] = {
     "execution": "#E0A030",
     "storage": "#2A9D8F",
 }
-"""The five causes, in the order they are stacked."""
+"""The five causes of the budget, in the order they are stacked."""
+
+QUIET = "#8A8F98"
+"""For comparison: the rest, the past, an empty state."""
+
+DOMINANT: Mapping[str, str] = {**CAUSES, "refused": "#7A6FD0", "unknown": QUIET}
+"""What a dominant cause can be besides those of the budget."""
 
 GOOD, WARNING, CRITICAL, TIMEOUT = "#4C9BE8", "#E8B200", "#C4162A", "#8C6BB1"
 """States and lines. Good is blue and not green, which some can't tell from red."""
@@ -42,9 +48,6 @@ NO_FILL = "transparent"
 """What a number is drawn on while nothing is wrong."""
 
 SEVERITIES: Mapping[str, str] = {"good": GOOD, "warning": WARNING, "critical": CRITICAL}
-
-QUIET = "#8A8F98"
-"""For comparison: the rest, the past, an empty state."""
 
 LINES: Mapping[str, str] = {"warning": WARNING, "critical": CRITICAL, "timeout": TIMEOUT}
 """Threshold lines by legend name: drawn dashed, never stacked or filled."""

@@ -38,6 +38,8 @@ VALUES: Mapping[str, Sequence[str]] = {
 
 OWN_VALUES: Mapping[tuple[str, str], Sequence[str]] = {
     ("river_autovacuum_workers", "state"): ("running", "max"),
+    ("river_completer_cause", "cause"): ("pool", "network", "lock", "execution", "storage", "refused", "unknown"),
+    ("river_completer_state", "state"): ("ok", "slow", "stalled", "failing", "unknown"),
     ("river_jobs", "state"): ("available", "running", "retryable", "scheduled", "pending"),
     ("river_jobs_finished_total", "state"): ("completed", "cancelled", "discarded"),
     ("river_jobs_stuck", "reason"): ("client_gone", "too_long"),

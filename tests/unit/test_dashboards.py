@@ -28,8 +28,6 @@ GRAFANAS: tuple[Version, ...] = ("11.0.0", "13.2.3")
 NOT_SHOWN: dict[str, str] = {
     "river_index_gin_pending_pages": "only where somebody installed pgstattuple: an empty panel for everybody else",
     "river_exporter_undecodable_texts_total": "no fault: names and statements are shown with replacement characters",
-    "river_completer_state": "the dashboards' first row is about to read it",
-    "river_completer_refused_total": "the same",
 }
 """Metrics on no dashboard and in no alert, with the reason."""
 
@@ -241,7 +239,8 @@ def test_the_completers_story_fits_one_screen() -> None:
     document = DOCUMENTS["river-completer"]
     first = [panel["title"] for panel in panels(document) if _end(panel) <= SCREEN]
     for title in (
-        "Losing completions?",
+        "Completions",
+        "State of completions over time",
         "Share of the timeout",
         "Time to first timeout",
         "Dominant cause",
@@ -252,7 +251,7 @@ def test_the_completers_story_fits_one_screen() -> None:
         "Dominant cause over time",
         "Completion lag",
         "Attempt age and time since last completion",
-        "Timeouts and slow attempts",
+        "Failed and slow attempts",
         "Backlog and orphaned jobs",
     ):
         assert title in first
