@@ -88,3 +88,39 @@ def test_a_database_of_another_encoding_is_read(role: Role, encoding: str) -> No
         server.drop_database(name)
         with server.connect() as superuser:
             superuser.execute("DROP ROLE IF EXISTS encoded_exporter")
+
+
+def test_names_that_are_not_of_the_encoding_cost_nothing(role: Role) -> None:
+    """A queue in a database of raw bytes, and a role of another database's, have a byte that is no UTF-8."""
+    server, name = role.database.server, "raw_bytes"
+    with server.connect() as superuser:
+        superuser.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    raw = psycopg.connect(server.url(name), autocommit=True, client_encoding="SQL_ASCII")
+    try:
+        prepare(server, name, "raw_exporter", "x")
+        raw.execute(b"CREATE ROLE \"caf\xe9\" LOGIN PASSWORD 'x'")
+        raw.execute(
+            b"INSERT INTO river_job (state, queue, kind, max_attempts, args, attempted_by, attempted_at)"
+            b" VALUES ('running', 'caf\xe9', 'k\xe9', 1, '{}', ARRAY['a\xe9'], now())"
+        )
+        raw.execute(b"INSERT INTO river_queue (name, updated_at) VALUES ('caf\xe9', now())")
+        raw.execute(b'SET ROLE "caf\xe9"')
+        raw.execute(b'SELECT 1 AS "caf\xe9"')
+        with seeing(server.url(name, "raw_exporter", "x")) as view:
+            found = view.values()
+            (queue,) = {queue for _, queue, _ in found["river_jobs"]}
+            assert queue.startswith("caf")
+            assert found["river_jobs"]["public", queue, "running"] == 1
+            assert found["river_clients"] == {("public",): 1}
+            assert view.missing() == {}
+            assert {"river_sessions", "river_queue_paused_seconds", "river_jobs_stuck"} <= found.keys()
+        with seeing(role.url) as view:  # the role is the whole server's: another database shows its sessions' name
+            assert "river_sessions" in view.values()
+    finally:
+        raw.execute(b'RESET ROLE; DROP ROLE IF EXISTS "caf\xe9"')
+        raw.close()
+        server.drop_database(name)
+        with server.connect() as superuser:
+            superuser.execute("DROP ROLE IF EXISTS raw_exporter")
+        with role.database.connect() as superuser:
+            superuser.execute("SELECT pg_stat_statements_reset()")

@@ -209,6 +209,10 @@ def test_every_metric_is_right_or_absent_with_its_capability(server: Postgres, v
     assert {cause for _, cause in found.get("river_completer_budget_seconds", {})} - {"pool", "network"} == (
         set() if "pg_monitor" in variant.lacks else {"lock", "execution", "storage"}
     )
+    states = {state for (_, state), value in found["river_completer_state"].items() if value}
+    assert len(states) == 1
+    if variant.lacks & {"pg_monitor", "river_job"}:
+        assert states == {"unknown"}  # never well
     if "pg_monitor" not in variant.lacks:
         assert found["river_completer_budget_seconds"]["public", "lock"] > 0
 
