@@ -249,19 +249,26 @@ def test_a_sql_ascii_database_is_read_as_any_other(ascii_database: Database, mon
             assert exporter.context.database.state is ConnectionState.UP
 
 
-def test_a_session_of_a_role_that_is_no_utf_8_is_seen(ascii_database: Database) -> None:
-    """Its name is a text as well; the sampler goes on."""
-    with raw_session(ascii_database) as river:
-        river.execute(b"CREATE ROLE \"n\xe9e\" SUPERUSER LOGIN PASSWORD 'x'")
-        parts = psycopg.conninfo.conninfo_to_dict(ascii_database.superuser_url)
-        place = f"host={parts['host']} port={parts['port']} dbname=app password=x client_encoding=SQL_ASCII"
-        pgconn = psycopg.pq.PGconn.connect(place.encode() + b" user=n\xe9e")
-        assert pgconn.status == psycopg.pq.ConnStatus.OK, pgconn.error_message
-        pgconn.exec_(b"-- name: JobGetAvailable :many\nSELECT 1 FROM river_job")
-        with Collecting(ascii_database.exporter_url) as exporter:
+@pytest.mark.parametrize("name", ["app", "utf8"])
+def test_a_session_of_a_role_that_is_no_utf_8_is_seen(ascii_database: Database, name: str) -> None:
+    """Roles are shared by all databases of a server, so its name is no UTF-8 in a UTF-8 database either."""
+    server = ascii_database.server
+    role = f"n\xe9e_{name}".encode("latin-1")
+    with raw_session(ascii_database) as superuser:
+        superuser.execute(b'CREATE ROLE "' + role + b"\" SUPERUSER LOGIN PASSWORD 'x'")
+    if name != "app":
+        server.create_database(name)
+        prepare(server, name, ROLE, PASSWORD)
+    place = f"host={server.host} port={server.port} dbname={name} password=x client_encoding=SQL_ASCII user="
+    pgconn = psycopg.pq.PGconn.connect(place.encode() + role)
+    assert pgconn.status == psycopg.pq.ConnStatus.OK, pgconn.error_message
+    pgconn.exec_(b"-- name: JobGetAvailable :many\nSELECT 1 FROM river_job")
+    try:
+        with Collecting(server.url(name, ROLE, PASSWORD)) as exporter:
             found = exporter.run("sessions")
             assert sum(found["river_sessions"].values()) >= 1
             assert exporter.context.database.undecodable > 0
+    finally:
         pgconn.finish()
 
 

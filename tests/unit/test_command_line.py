@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import platform
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from exporter.cli.completion import SHELLS
 from exporter.cli.main import _parser
 from exporter.cli.parser import FLAGS
 from exporter.config import keys, variable
-from exporter.version import build
+from exporter.version import FILE, build
 
 
 def help_of(*command: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -145,6 +146,15 @@ def test_version_is_what_the_programs_of_prometheus_print(capsys: pytest.Capture
     assert ended.value.code == 0
     first, *_ = capsys.readouterr().out.splitlines()
     assert first == f"river-exporter, version {__version__} (branch: {build().branch}, revision: {build().revision})"
+
+
+def test_the_image_knows_what_it_was_built_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a file beside the package; what the file leaves out or empty is unknown."""
+    monkeypatch.setattr("exporter.version.resources.files", lambda _package: tmp_path)
+    (tmp_path / FILE).write_text('{"revision": "abc", "branch": ""}')
+    found = build.__wrapped__()
+    assert (found.version, found.revision, found.branch) == (__version__, "abc", "unknown")
+    assert found.pythonversion == platform.python_version()
 
 
 # --- completion
