@@ -1,4 +1,4 @@
-"""The statements that several runtimes write alike, so that their text does not tell which of them sent it."""
+"""The statements that several runtimes write alike, so that the text does not identify the sender."""
 
 from exporter.river.runtime import Shape
 

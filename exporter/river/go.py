@@ -92,4 +92,4 @@ GO = Runtime(
     shapes=_SHAPES,
     bare=_BARE,
 )
-"""Before v0.40 a batch that is given up is lost, up to v0.23 it is wrapped: see `facts`."""
+"""Before v0.40 an abandoned batch is lost; up to v0.23 the statement is wrapped: see `facts`."""

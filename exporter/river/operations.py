@@ -1,9 +1,9 @@
 """Recognises the text of a statement as one of River's operations, whichever runtime sent it.
 
 Texts come from pg_stat_activity (cut at track_activity_query_size) and from pg_stat_statements (constants replaced by
-parameters; leading comments kept up to PostgreSQL 17, dropped from 18 on). They are told by their structure, so that
-blanks, quotes and comments make no difference. An operation has the name that River for Go gives it, so that it is
-found in River's source.
+parameters; leading comments kept up to PostgreSQL 17, dropped from 18 on). They are recognised by their structure, so
+that blanks, quotes and comments make no difference. An operation has its name in River for Go, where a reader finds the
+statement.
 """
 
 import re
@@ -32,19 +32,19 @@ OPERATIONS = (
     "other",
 )
 """Every operation there is; the values of the label `operation`. Rust completes a job in its user's transaction by a
-text of its own, `JobCompleteTx`; the other runtimes by the completer's, which only the transaction tells apart."""
+text of its own, `JobCompleteTx`; the other runtimes by the completer's, which only its transaction distinguishes."""
 
 COMPLETING = frozenset({"JobSetStateIfRunningMany", "JobSetCompleteIfRunningMany", "JobSetStateIfRunning"})
 """Operations that write the end of jobs."""
 
 LONGEST = 8192
-"""Characters that are looked at. River's longest statement has 4,800, and about 20 places for a schema."""
+"""Characters that are compared. River's longest statement has 4,800, and about 20 places for a schema."""
 
 BEGINNING = 600
-"""Characters that are looked at when River's tables don't occur; the features of bare shapes lie within 400."""
+"""Characters that are compared when River's tables don't occur; the features of bare shapes lie within 400."""
 
 LONGEST_TAIL = 600
-"""Characters from the end of a text within which the beginning of a comment after the statement is looked for."""
+"""Characters from the end of a text within which a comment after the statement has to begin."""
 
 CACHED = 512
 """Texts remembered: a River sends about 30; with `LONGEST` this bounds the memory to some 4 MB of ASCII."""
@@ -61,9 +61,10 @@ class Statement:
         completes: True when the statement writes the end of jobs, as a completer does.
         in_transaction: Whether the completer of the River that sends this text wraps it in BEGIN and COMMIT: True for
             Go up to v0.22 and for Java. Go's v0.23 has the text of v0.24 and still wraps it, so False is no proof.
-            None for other operations, and when the text was cut too early to tell.
+            None for other operations, and when the text was cut before the difference.
         certain: True when only River writes such a text: its comment over its own tables, LISTEN on one of its
-            topics, or a statement that no other program has a use for. What a mere shape tells, any might have sent.
+            topics, or a statement that no other program has a use for. A shape alone is no proof: any program might
+            have sent it.
         runtime: The name of the one runtime that sends this text, None where several do or none of them.
     """
 
@@ -85,7 +86,7 @@ _COMMENT = re.compile(r"'[^'\n]*+(?:''[^'\n]*+)*+'|--[^\n]*+|/\*.*?(?:\*/|\Z)", 
 _TABLES = "job|leader|queue|client|client_queue|migration|notification"
 _PRO_TABLES = "job_dead_letter|job_sequence|job_sequence_inbox|periodic_job|producer|sequence|workflow|workflow_[a-z]+"
 _OBJECTS = "job_state|job_state_in_bitmask|job_id_seq|job_notify"
-# Looked behind afterwards, so that the search is for a fixed text.
+# The condition on what stands before comes last, so that the search is for a fixed text.
 _RIVER = re.compile(rf"river_(?<![\w$]river_)(?:{_TABLES}|{_OBJECTS}|{_PRO_TABLES})(?![\w$])")
 _PRO = re.compile(rf"river_(?<![\w$]river_)(?:{_PRO_TABLES})(?![\w$])")
 _INDEX = re.compile(r"river_(?<![\w$]river_)job_\w+")
@@ -114,7 +115,7 @@ class _Known:
 
 
 def _known(shapes: Iterable[tuple[Shape, str | None]]) -> list[_Known]:
-    """Put shapes into the form in which they are compared, the longest first; one of several runtimes is nobody's."""
+    """Put shapes into the form in which they are compared, the longest first; one of several runtimes names none."""
     found: dict[tuple[str, str, tuple[str, ...]], _Known] = {}
     for shape, runtime in shapes:
         has = tuple(map(_squeezed, shape.has))
@@ -158,18 +159,18 @@ _BY_NAME = {
 
 
 def classify(text: str) -> Statement:
-    """Tell which of River's operations a text is; `other` for what is none. Raises nothing.
+    """Return which of River's operations a text is; `other` for what is none. Raises nothing.
 
-    Comments before and after the statement, which may be another one each time (traceparent), are taken off before
-    the text is looked up among those seen before. CPU time, measured on a busy machine, of texts of up to 1 kB seen
-    before: 0.2 to 1.2 µs, 0.8 to 1.6 µs with a comment before them, 1.0 to 2.1 µs with one after them; of a new text
-    14 µs (1 kB) to 41 µs (River for Go's longest, 4 kB).
+    Comments before and after the statement, which may be another one each time (traceparent), are removed before the
+    text is looked up in the cache. CPU time, measured on a busy machine: a cached text of up to 1 kB 0.2 to 1.2 µs, 0.8
+    to 1.6 µs with a comment before it, 1.0 to 2.1 µs with one after it; a new text 14 µs (1 kB) to 41 µs (River for
+    Go's longest, 4 kB).
     """
     return _classify(_statement_text(text))
 
 
 def _statement_text(text: str) -> str:
-    """Take off comments before and after a statement, but for the one that names it; at most `LONGEST` characters."""
+    """Remove comments before and after a statement, but for the one that names it; at most `LONGEST` characters."""
     text = text[:LONGEST]
     if text[:1] in _MAYBE_COMMENT:
         text = _without_head(text)
@@ -177,7 +178,7 @@ def _statement_text(text: str) -> str:
 
 
 def _without_tail(text: str) -> str:
-    """Take off one comment after a statement, be it cut."""
+    """Remove one comment after a statement, also one that was cut."""
     begin = text.rfind("/*", -LONGEST_TAIL)
     if begin > 0 and text.count("'", 0, begin) % 2 == 0:  # else it lies in a string constant
         end = text.find("*/", begin + 2)
@@ -187,7 +188,7 @@ def _without_tail(text: str) -> str:
 
 
 def _without_head(text: str) -> str:
-    """Take off white space and comments before a statement, but for the one that names it."""
+    """Remove white space and comments before a statement, but for the one that names it."""
     begin = _HEAD.match(text).end()  # type: ignore[union-attr]
     if text.startswith("/*", begin) and not _MARKER.match(text, begin):  # cut within the comment
         return ""
@@ -289,13 +290,13 @@ def _without_table(plain: str) -> Statement | None:
 
 
 def _wrapped(known: _Known) -> bool | None:
-    """Whether all shapes with this beginning are wrapped, as a text that ends there tells no more."""
+    """Whether all shapes with this beginning are wrapped, as a text that ends there has no other sign of it."""
     all_wrapped = {each.statement.in_transaction for each in _ALONE if each.alone == known.alone}
     return known.statement.in_transaction if len(all_wrapped) == 1 else None
 
 
 def without_comments(text: str) -> str:
-    """Take out comments, and leave what looks like one in a string constant of one line."""
+    """Remove comments, and leave what looks like one in a string constant of one line."""
     if "/" in text and "/*" in text:
         text = _COMMENT.sub(_constant_or_blank, text)
     if "--" in text:
@@ -315,7 +316,7 @@ def _without_line_comment(line: str) -> str:
 
 
 def _without_schema(text: str) -> tuple[str | None, str]:
-    """Find the schema in front of River's names, and take it out."""
+    """Find the schema in front of River's names, and remove it."""
     found = _QUALIFIED.search(text)
     if found is None:
         return None, text

@@ -18,7 +18,7 @@ _SHAPES = (
         wrapped=False,
         certain=True,
     ),
-    # Any other end. The rescuer uses it as well, and only its constants tell that.
+    # Any other end. The rescuer uses it as well, and only its constants show that.
     *(
         Shape(operation, start, has, wrapped=wrapped, certain=True)
         for start in (

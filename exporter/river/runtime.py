@@ -19,8 +19,8 @@ class Shape(NamedTuple):
         operation: River for Go's name of it, whichever runtime sends it.
         start: How the text begins.
         has: What it contains as well, in any order.
-        alone: A longer beginning that tells the statement before any table of River's is named: a text that was cut
-            in the middle is recognised by it. Empty where nothing does.
+        alone: A longer beginning that identifies the statement before any table of River's is named, so that a text
+            that was cut in the middle is recognised. Empty where nothing does.
         wrapped: Whether the completer sends it between BEGIN and COMMIT; None for other statements.
         certain: Only a River client writes such a text, so that a session which sends it is River's.
     """
@@ -44,7 +44,7 @@ class Completer:
 
     Attributes:
         attempts: Attempts in a row at one batch; None without an end.
-        timeout: Seconds after which an attempt is given up, the wait for a connection included; None without.
+        timeout: Seconds after which an attempt is abandoned, the wait for a connection included; None without.
         sleeps: Seconds between an attempt and the next, the last repeating.
         at_deadline: What becomes of the statement then.
         afterwards: What becomes of a batch whose attempts all failed.

@@ -50,7 +50,7 @@ ACTIVE = "SELECT query FROM pg_stat_activity WHERE state = 'active' AND datname 
 
 @pytest.fixture
 def rust_url(database: Database) -> Iterator[str]:
-    """Yield the URL of a role of Rust's own, so that its statements can be told from the test's."""
+    """Yield the URL of a role of Rust's own, so that its statements and the test's can be distinguished."""
     with database.connect() as connection:
         connection.execute("CREATE ROLE rust LOGIN SUPERUSER PASSWORD 'made up'")
         yield f"{database.server.url(database.name, 'rust', 'made up')}?application_name=rust"
@@ -158,7 +158,7 @@ def test_a_test_may_take_the_pool_away_and_change_the_jobs(database: Database, r
 
 
 def test_at_the_deadline_the_statement_runs_on_beside_its_retry(database: Database, river: StartRiver) -> None:
-    """Rust drops the attempt without a word to the server: both completing statements wait there."""
+    """Rust drops the attempt without a cancel request to the server: both completing statements wait there."""
     worker = river(rate=20, job_seconds=0.5)
     with database.connect() as connection:
         wait_for(lambda: connection.execute(LOCK.removesuffix(" FOR UPDATE")).rowcount >= 5, 20, "jobs that run")

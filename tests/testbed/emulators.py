@@ -38,7 +38,7 @@ class Emulator(Started, ABC):
     Attributes:
         name: As in `exporter.river.supported`.
         statements: A statement of each kind that it sends, by River for Go's name of the operation.
-        failures: What the completing attempts that failed said, in order.
+        failures: The errors of completing attempts that failed, in order.
     """
 
     name: str

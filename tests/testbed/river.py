@@ -223,7 +223,7 @@ class River(Started):
 
 
 def binary(version: Version = "0.51") -> Path:
-    """Return the worker built with that River, building it at the first call (a minute when cold, in Rust three).
+    """Return the worker built with that River, building it at the first call (a minute when cold, in Rust two).
 
     Raises:
         PartMissing: the sources aren't there, as in an installed wheel, or Go or Rust isn't, or the build fails.

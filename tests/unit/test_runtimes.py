@@ -106,7 +106,7 @@ def test_a_completing_statement_is_recognised_behind_a_long_comment(runtime: str
 
 @pytest.mark.parametrize("runtime", BY_NAME)
 def test_a_completing_statement_is_recognised_in_a_hundred_bytes(runtime: str) -> None:
-    """The least that track_activity_query_size can be."""
+    """The minimum of track_activity_query_size can be."""
     statement = classify(completing_texts()[runtime][:99])
     assert (statement.completes, statement.runtime) == (True, runtime)
 
@@ -174,7 +174,7 @@ def test_topics_in_one_string_are_rivers(text: str, schema: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["SELECT 1", "select 1;", "-- ping", " ", "", "/* ping */ SELECT 1", "LISTEN orders"])
-def test_what_any_listener_sends_is_nobodys(text: str) -> None:
+def test_what_any_listener_sends_is_other(text: str) -> None:
     """A session is River's by what it sent before, not by its ping."""
     assert classify(text) == Statement("other")
 
@@ -271,7 +271,7 @@ def test_a_foreign_statement_cut_anywhere_is_left_alone() -> None:
 
 
 def test_the_versions_said_to_be_run_are_those_of_the_workers() -> None:
-    """Of Go's two modules and of Rust's lock file; the other runtimes are emulated, and said to be."""
+    """Of Go's two modules and of Rust's lock file; the other runtimes are declared as emulated."""
     modules = [(SOURCES / name).read_text() for name in ("river016.mod", "go.mod")]
     go = [re.search(r"github\.com/riverqueue/river v(\S+)", module) for module in modules]
     assert BY_NAME["go"].run == tuple(found[1] for found in go if found)
@@ -283,7 +283,7 @@ def test_the_versions_said_to_be_run_are_those_of_the_workers() -> None:
 
 
 def test_every_runtime_is_complete() -> None:
-    """Each has a statement that fetches and one that completes, and the table of them says so."""
+    """Each has a statement that fetches and one that completes, and the document has the table of them."""
     for runtime in SUPPORTED:
         operations = {shape.operation for shape in runtime.shapes}
         assert operations & COMPLETING, runtime.name
