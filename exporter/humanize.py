@@ -1,4 +1,4 @@
-"""How doctor and the status page write numbers: as a person would say them."""
+"""Numbers as doctor and the status page show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Following the configuration file, which Kubernetes changes beneath a running pod (``--config.follow``).
+"""Follows the configuration file, which Kubernetes changes in a running pod (``--config.follow``).
 
 The exporter never stops River: a sidecar that ends over a wrong configuration would keep its pod from starting. So a
 wrong one is waited out, while `/-/healthy` answers, and the file is read again whenever it changes.

@@ -15,7 +15,7 @@ from typing import Self
 
 ROOT = Path(__file__).parents[1]
 
-FILES = {"go", "ini", "yaml"}
+FILES = {"go", "ini", "java", "js", "ruby", "rust", "yaml"}
 """Languages of blocks that are files, or parts of one."""
 
 PROGRAMS = {

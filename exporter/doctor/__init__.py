@@ -1,4 +1,4 @@
-"""`river-exporter doctor`: examines the live system for what can hold completions up, and says what to do.
+"""`river-exporter doctor`: examines the live system for what delays completions, and prints the fix.
 
 It reads, and changes nothing. The exporter's own collectors run for some seconds, then each check judges what they saw.
 """

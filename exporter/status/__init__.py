@@ -1,4 +1,4 @@
-"""The status page: the budget, what fills it, and what is known around it, for those without Grafana at hand."""
+"""The status page: state, cause, budget and what was observed around them, without Grafana."""
 
 from __future__ import annotations
 

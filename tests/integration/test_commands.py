@@ -95,6 +95,10 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Here(r"export DATABASE_URL=\S+"),
     Here(r"river-exporter &"),
     Here(r"curl -s localhost:10917/metrics \| grep .*", "river_completer_budget_used_ratio{", doctor=True),
+    Nowhere(
+        r"docker run .*", "is the image of a release; tests/k8s/image_in_container.py runs one made of the sources"
+    ),
+    Here(r"river-exporter --version", "version 0"),
     Here(r"river-exporter setup-sql > role\.sql"),
     Here(r"psql -d app -f role\.sql", "GRANT"),
     Here(r"river-exporter setup-sql", "grant pg_monitor to"),
@@ -102,7 +106,7 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     There(r"make demo", ("tests/e2e/test_demo.py::test_without_a_terminal_it_prints_lines_and_ends",), ("demo",)),
     There(r"make generate", CURRENT, ("generate",)),
     Nowhere(r'make test( ARGS="tests/unit -x")?', "runs this test"),
-    Nowhere(r"make lint typecheck|bash \.ci/run", "looks at the source of the tests too; .ci/run is what CI runs"),
+    Nowhere(r"make lint( typecheck)?|bash \.ci/run", "looks at the source of the tests too; .ci/run is what CI runs"),
     Nowhere(r"make (bench|bench-\w+|preview)( ARGS=.*)?", LONG),
     Nowhere(r"python -m (tests\.budget_picture|tests\.preview\.incident|tests\.bench\.\w+)", LONG),
     # doctor
@@ -128,7 +132,6 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Here(r"helm install river-exporter \./helm/river-exporter .*", "kind: PodMonitor\n"),
     There(r"kubectl create secret generic .*", (GUIDE,), ("create secret generic", "url=")),
     There(r"helm test( river-exporter)?", (GUIDE, CLUSTER), ("test",)),
-    There(r"helm install", (GUIDE, CLUSTER), ("install",)),
     There(r"helm upgrade river-exporter \./helm/river-exporter --reset-then-reuse-values", (CLUSTER,), ("upgrade",)),
     There(r"helm uninstall river-exporter", (CLUSTER,), ("uninstall",)),
     There(r"kubectl apply -k", (GUIDE,), ("apply -k",)),

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from docs import architecture, generate
 from exporter.catalog import catalog
 from exporter.config import keys
 from exporter.doctor.run import checks
+from tests import words
 from tests.documents import documents
 
 ROOT = Path(__file__).parents[2]
@@ -102,3 +104,38 @@ def test_the_pools_code_shown_is_the_code_that_is_run() -> None:
     for path, _, block in blocks:
         assert (ROOT / path).read_text() == block
     assert text.count("```ruby") == text.count("<!-- not run by a test -->\n```ruby") == 1
+
+
+def test_what_is_generated_is_current() -> None:
+    """`make generate` was run: the versions in the README, the words in the glossary, the picture of the layers."""
+    assert generate.README.read_text(encoding="utf-8") == generate.readme()
+    assert generate.GLOSSARY.read_text(encoding="utf-8") == generate.glossary()
+    assert architecture.PICTURE.read_text(encoding="utf-8") == architecture.picture()
+
+
+def test_the_picture_of_the_layers_has_every_module_and_folder() -> None:
+    """Each module below `exporter/` has a box; leaves without a rule are named here."""
+    drawn = {module for layer in architecture.layers() for module in layer}
+    below = (path for path in (ROOT / "exporter").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists())
+    assert {f"exporter.{path.stem}" for path in below} - drawn == {"exporter.__init__", "exporter.version"}
+
+
+def test_the_readme_is_short() -> None:
+    """A reader decides within two screens."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_words_of_the_list_are_found_in_prose_alone() -> None:
+    """Code, quotations and links are another's words."""
+    text = "Nobody `told` us.\n\n> who said\n\n[it](told.md) leads to\n\n```sh\nsay anew\n```\n\nit leads."
+    assert [(each.where, each.word) for each in words.look("x", words.prose(text))] == [
+        ("x:1", "Nobody"),
+        ("x:11", "leads"),
+    ]
+
+
+def test_every_word_of_the_list_is_found() -> None:
+    """Each first spelling in the glossary's table is matched by its own pattern."""
+    for shown, pattern, _ in words.WORDS:
+        for each in shown.split(", "):
+            assert re.search(rf"\b(?:{pattern})\b", each), each
