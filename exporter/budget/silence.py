@@ -88,10 +88,9 @@ class Latest:
     age: float
     run: float | None
 
-    @property
-    def completers(self) -> bool:
+    def by_completer(self, rescued_after: float) -> bool:
         """Whether the completer wrote it: a job that is cancelled before it ran, or rescued, ends without one."""
-        return self.state == "completed" or (self.run is not None and self.run < RESCUE_AFTER)
+        return self.state == "completed" or (self.run is not None and self.run < rescued_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +119,14 @@ class Silence:
     """What is known of one River's completions. Moments are monotonic seconds unless said otherwise.
 
     Attributes:
+        rescued_after: seconds after its attempt from which River's rescuer may end a job.
         changed: when a newer completion was last seen committed, or of the first look.
         on_time: when one was last seen that was not late.
         age: seconds since the newest completion by the database's clock, as of the last look.
         refused: completing statements that ended and completed nothing although a completion was due, a running total.
     """
 
+    rescued_after: float = RESCUE_AFTER
     latest: float | None = None
     changed: float | None = None
     on_time: float | None = None
@@ -149,7 +150,9 @@ class Silence:
 
     def completed(self, now: float, rows: Sequence[Latest], attempts: AttemptTotals) -> None:
         """Take a look at what is committed."""
-        newest = max((row for row in rows if row.completers), key=lambda row: row.finalized, default=None)
+        newest = max(
+            (row for row in rows if row.by_completer(self.rescued_after)), key=lambda row: row.finalized, default=None
+        )
         latest, first = newest.finalized if newest else None, self.changed is None
         self.age, self._attempts = newest.age if newest else None, attempts
         if first:

@@ -11,6 +11,7 @@ from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
+from exporter.river.facts import RESCUE_AFTER
 
 SILENCE = gauge(
     "river_completer_silence_seconds",
@@ -62,6 +63,7 @@ class CompletionsCollector(SchemaCollector):
         """Look at the newest; ask further only when it is old, or something is wrong."""
         now, state = self.context.clock(), self.context.schema_state(schema)
         silence = self._silences.setdefault(schema, Silence())
+        silence.rescued_after = self.context.config.river.settings.rescued_after() or RESCUE_AFTER
         sessions = self.context.board.last(Sessions, schema)
         (rollbacks,) = session.rows(_Rollbacks, "completions_rollbacks")
         totals = _attempts(sessions, rollbacks.number)

@@ -1,7 +1,8 @@
-"""Stuck jobs: marked running, yet nobody seems to work on them; the rescuer takes them after an hour.
+"""Stuck jobs: in state running, though their client is gone or their kind never took so long; the rescuer takes them.
 
 Facts (River v0.16 to v0.51): a job whose client died, and up to v0.39 one whose completion was given up, stays
-`running` until the rescuer finds it an hour after its attempt; it then runs again. The last of `attempted_by` made it.
+`running` until the rescuer finds it, `RescueStuckJobsAfter` after its attempt; it then runs again. The last of
+`attempted_by` made it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
-from exporter.river.facts import RESCUE_AFTER
 
 STUCK = gauge(
     "river_jobs_stuck",
-    "Jobs marked running that nobody seems to work on: the client is gone, or far beyond what the kind takes",
+    "Jobs in state running whose client is gone, or that take far longer than completed jobs of their kind did",
     "schema",
     "reason",
 )
 RESCUE = gauge(
     "river_jobs_stuck_rescue_seconds",
-    "Until River's rescuer may take the first stuck job, negative when overdue",
+    "Seconds until River's rescuer may take the first stuck job, negative when overdue; absent without a stuck job and "
+    "unless `river.settings` has rescue_after or job_timeout",
     "schema",
 )
 
@@ -32,7 +33,8 @@ GONE_AFTER = 60.0
 
 LONG_AFTER = 900.0
 TIMES_LONGEST = 3.0
-"""A job is too long past so many times the longest run of its kind, at least LONG_AFTER seconds."""
+"""A job is too long past so many times the longest run of its kind, at least LONG_AFTER seconds; one of a kind that was
+never observed to complete is not too long, however old it is."""
 
 KEPT = 500
 """Kinds, and clients, that are remembered."""
@@ -83,7 +85,7 @@ class _Schema:
 
     def limit(self, kind: str) -> float:
         """From how many seconds on a job of this kind is too long."""
-        return max(LONG_AFTER, TIMES_LONGEST * self.longest.get(kind, 0.0))
+        return max(LONG_AFTER, TIMES_LONGEST * self.longest.get(kind, float("inf")))
 
 
 class StuckCollector(SchemaCollector):
@@ -121,8 +123,9 @@ class StuckCollector(SchemaCollector):
             oldest = max(oldest, *stuck, 0.0)
         for reason, jobs in counts.items():
             yield STUCK.sample(jobs, schema, reason)
-        if oldest:
-            yield RESCUE.sample(RESCUE_AFTER - oldest, schema)
+        after = self.context.config.river.settings.rescued_after()
+        if oldest and after is not None:
+            yield RESCUE.sample(after - oldest, schema)
 
     def _gone(self, schema: str, client: str, taken: float, alive: set[str]) -> bool:
         """Whether a client is certainly gone: not in River's table, or its last job is older than all River's sessions.

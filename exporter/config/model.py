@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
+from math import isinf
 from operator import or_
 from pathlib import Path
 from types import UnionType
@@ -24,6 +25,7 @@ from exporter.config.section import Section as _Section
 from exporter.config.yamlfile import YamlFile
 from exporter.errors import ConfigError
 from exporter.logs.masking import MASK, mask
+from exporter.river.facts import RESCUE_AFTER
 
 PREFIX = "RIVER_EXPORTER_"
 # Variables of the prefix that are no configuration keys: the demo's cache folder, the file's own path.
@@ -73,9 +75,21 @@ class Window(Duration):
     least = 10.0
 
 
+class OrNever(Duration):
+    """Seconds, or the word `never`, which is infinite."""
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """As `Duration.parse`, or `never`."""
+        return cls("inf") if text == "never" else super().parse(text)
+
+    def __str__(self) -> str:
+        return "never" if isinf(self) else super().__str__()
+
+
 Ratio = Annotated[float, Meta(gt=0, le=10, description="a share of the timeout")]
 Seconds = Duration
-_DURATIONS = (Duration, Interval, Window)
+_DURATIONS = (Duration, Interval, Window, OrNever)
 
 
 class Endpoint(_Section, frozen=True):
@@ -107,6 +121,35 @@ class SessionPatterns(_Section, frozen=True):
     user: str | None = None
 
 
+class Retention(_Section, frozen=True):
+    """How long River keeps finished jobs, by state."""
+
+    cancelled: OrNever | None = None
+    completed: OrNever | None = None
+    discarded: OrNever | None = None
+
+
+class RiverSettings(_Section, frozen=True):
+    """Settings of River's client that its database does not show; None is not known."""
+
+    rescue_after: Seconds | None = None
+    job_timeout: OrNever | None = None
+    reindexer: OrNever | None = None
+    retention: Retention = Retention()
+
+    def rescued_after(self) -> float | None:
+        """Seconds after its attempt from which River's rescuer may take a job; None where that is not known.
+
+        River's `RescueStuckJobsAfter` is an hour unless set, with a `JobTimeout` that much longer (client.go, v0.51);
+        the rescuer leaves a job without a timeout alone.
+        """
+        if self.job_timeout is not None and isinf(self.job_timeout):
+            return None
+        if self.rescue_after is not None:
+            return float(self.rescue_after)
+        return None if self.job_timeout is None else RESCUE_AFTER + float(self.job_timeout)
+
+
 class River(Endpoint, frozen=True):
     """River itself: the address it uses, its schemas, and where its process exposes its pool."""
 
@@ -116,6 +159,7 @@ class River(Endpoint, frozen=True):
     pool: Pool = Pool()
     workers: Annotated[int, Meta(ge=1)] | None = None
     sessions: SessionPatterns = SessionPatterns()
+    settings: RiverSettings = RiverSettings()
 
 
 class Thresholds(_Section, frozen=True):
@@ -381,6 +425,8 @@ def _as_written(kind: Any) -> Any:
     """A section's type as a file spells it: durations are texts, so that msgspec can show their defaults."""
     if isinstance(kind, UnionType):
         return reduce(or_, map(_as_written, get_args(kind)))
+    if isinstance(kind, type) and issubclass(kind, OrNever):
+        return Annotated[str, Meta(pattern=r"^((\d+(\.\d+)?(ms|s|m|h|d))+|never)$")]
     if isinstance(kind, type) and issubclass(kind, Duration):
         least = f"{kind(kind.least)} or more" if kind.least else None
         return Annotated[str, Meta(pattern=r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", description=least)]

@@ -20,7 +20,7 @@ PUBLIC = ("public",)
 @pytest.fixture
 def exporter(database: Database) -> Iterator[Exporter]:
     """Yield an elected exporter with the least-privilege role."""
-    with Exporter(database.exporter_url) as exporter:
+    with Exporter(database.exporter_url, RIVER_EXPORTER_RIVER_SETTINGS_RESCUE_AFTER="1h") as exporter:
         yield exporter
 
 
@@ -154,6 +154,46 @@ def test_jobs_far_beyond_what_their_kind_takes_are_stuck(exporter: Exporter, dat
     assert 2300 < found["river_jobs_stuck_rescue_seconds"][PUBLIC] <= 2400
 
 
+def test_a_long_job_of_a_kind_without_history_is_not_stuck(exporter: Exporter, database: Database) -> None:
+    """After 26 minutes, and among clients that take other jobs meanwhile, nothing says that it is too long."""
+    with database.connect() as connection:
+        done(connection, 2, "other", "short")
+        running(connection, 1560, "alive", "report")
+    found = exporter.run("stuck")
+    assert found == {"river_jobs_stuck": {("public", "client_gone"): 0, ("public", "too_long"): 0}}
+    exporter.run("sessions")
+    assert "river_completer_silence_seconds" not in exporter.run("completions") or (
+        exporter.run("completions")["river_completer_silence_seconds"][PUBLIC] == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "until_rescue"),
+    [
+        ({}, None),
+        ({"RESCUE_AFTER": "10m"}, 600 - 1200),
+        ({"JOB_TIMEOUT": "2h"}, 3 * 3600 - 1200),
+        ({"JOB_TIMEOUT": "2h", "RESCUE_AFTER": "4h"}, 4 * 3600 - 1200),
+        ({"JOB_TIMEOUT": "never", "RESCUE_AFTER": "1h"}, None),
+    ],
+)
+def test_the_rescue_is_reckoned_by_rivers_settings(
+    database: Database, settings: dict[str, str], until_rescue: float | None
+) -> None:
+    """Until they are configured nothing is said of when: River's tables do not show them."""
+    with database.connect() as connection:
+        done(connection, 2, "alive", "short")
+        running(connection, 1200, "alive", "short")
+    environment = {f"RIVER_EXPORTER_RIVER_SETTINGS_{name}": value for name, value in settings.items()}
+    with Exporter(database.exporter_url, **environment) as exporter:
+        found = exporter.run("stuck")
+    assert found["river_jobs_stuck"]["public", "too_long"] == 1
+    if until_rescue is None:
+        assert "river_jobs_stuck_rescue_seconds" not in found
+    else:
+        assert found["river_jobs_stuck_rescue_seconds"][PUBLIC] == pytest.approx(until_rescue, abs=20)
+
+
 def test_a_client_that_takes_no_more_jobs_is_gone(exporter: Exporter, database: Database) -> None:
     """Among several clients, the one whose last attempt is old while others go on is likely gone."""
     with database.connect() as connection:
@@ -231,5 +271,61 @@ def test_services_that_stopped_are_late(exporter: Exporter, database: Database) 
         assert exporter.run("maintenance")["river_maintenance_late_seconds"]["public", "cleaner"] == 70
         now[0] = 9999.0
         assert exporter.run("maintenance")["river_maintenance_late_seconds"]["public", "cleaner"] == 0
+
+
+@pytest.mark.parametrize(("reindexer", "late"), [(None, None), ("7d", 0), ("1d", 5 * 86400), ("never", None)])
+def test_a_reindexer_is_late_by_its_own_schedule(database: Database, reindexer: str | None, late: float | None) -> None:
+    """Six days after a reindex a weekly one is on time; what runs on an unknown schedule is never late."""
+    now = [0.0]
+    environment = {"RIVER_EXPORTER_RIVER_SETTINGS_REINDEXER": reindexer} if reindexer else {}
+    with Exporter(database.exporter_url, **environment) as exporter, database.connect() as connection:
+        exporter.context.clock = lambda: now[0]
+        _days(exporter, now, 1.0)
         connection.execute("REINDEX INDEX CONCURRENTLY river_job_kind")
-        assert exporter.run("maintenance")["river_maintenance_late_seconds"]["public", "reindexer"] == 0
+        told = _days(exporter, now, 6.0)
+    assert told.get(("public", "reindexer")) == (None if late is None else pytest.approx(late, abs=60))
+
+
+def test_a_reindexers_schedule_is_learnt_from_two_runs(exporter: Exporter, database: Database) -> None:
+    """Two runs two days apart, and then none for five: three days late."""
+    now = [0.0]
+    exporter.context.clock = lambda: now[0]
+    with database.connect() as connection:
+        for days in (1.0, 2.0):
+            assert ("public", "reindexer") not in _days(exporter, now, days)
+            connection.execute("REINDEX INDEX CONCURRENTLY river_job_kind")
+        told = _days(exporter, now, 5.0)
+    assert told["public", "reindexer"] == pytest.approx(3 * 86400, abs=60)
+
+
+def _days(exporter: Exporter, now: list[float], days: float) -> dict[tuple[str, ...], float]:
+    """What maintenance says after so many days of readings that follow one another; the clock alone is moved."""
+    step = 6 * 3600.0
+    exporter.collector("maintenance").interval = step  # type: ignore[misc]
+    for seconds in (0.0, *[step] * round(days * 86400 / step)):
+        now[0] += seconds
+        for name in ("election", "statements"):
+            exporter.run(name)
+        found = exporter.run("maintenance")
+    return found["river_maintenance_late_seconds"]
+
+
+def test_a_late_job_in_the_thousandth_queue_shows(exporter: Exporter, database: Database) -> None:
+    """However many queues and priorities stand before it; once it is scheduled, the next run says so."""
+    with database.connect() as connection:
+        connection.execute(
+            "INSERT INTO river_job (state, queue, priority, scheduled_at, kind, max_attempts, args)"
+            " SELECT 'scheduled', 'q' || lpad(n::text, 5, '0'), p, now() + interval '1 day', 'k', 1, '{}'"
+            " FROM generate_series(1, 1000) AS n, generate_series(1, 4) AS p"
+        )
+        connection.execute(
+            "UPDATE river_job SET scheduled_at = now() - interval '2 hours' WHERE queue = 'q01000' AND priority = 4"
+        )
+        connection.execute("VACUUM ANALYZE river_job")
+        told = [exporter.run("maintenance")["river_maintenance_late_seconds"]["public", "scheduler"] for _ in range(9)]
+        assert max(told[:5]) == pytest.approx(7200, abs=60)
+        assert min(told[4:]) == pytest.approx(7200, abs=60), "it shows in every run, whatever the walk visits"
+        plans = exporter.plans("maintenance")
+        assert plans["maintenance_due"].blocks < 8_000
+        connection.execute("UPDATE river_job SET state = 'available' WHERE queue = 'q01000' AND priority = 4")
+        assert exporter.run("maintenance")["river_maintenance_late_seconds"]["public", "scheduler"] == 0

@@ -323,3 +323,32 @@ def test_the_reference_file_says_what_the_defaults_are() -> None:
             for name in key.split("."):
                 assert name in below, key
                 below = below[name]
+
+
+@pytest.mark.parametrize(
+    ("given", "rescued_after"),
+    [
+        ("{}", None),
+        ("{rescue_after: 10m}", 600.0),
+        ("{job_timeout: 2h}", 10_800.0),
+        ("{job_timeout: 2h, rescue_after: 4h}", 14_400.0),
+        ("{job_timeout: never}", None),
+    ],
+)
+def test_rivers_settings_say_when_a_job_is_rescued(file: Path, given: str, rescued_after: float | None) -> None:
+    """As River reckons it: the hour is added to a JobTimeout, and a job without a timeout is left alone."""
+    file.write_text(f"river: {{settings: {given}}}")
+    assert load(file, {}).river.settings.rescued_after() == rescued_after
+
+
+def test_never_is_a_duration_where_river_has_it(file: Path) -> None:
+    """`never` stands where River takes -1, survives a dump, and is refused elsewhere."""
+    file.write_text("river: {settings: {reindexer: never, retention: {completed: 7d, discarded: never}}}")
+    settings = load(file, {}).river.settings
+    assert settings.reindexer == settings.retention.discarded == float("inf")
+    assert str(settings.retention.completed) == "7d"
+    written = yaml.safe_load(dump(load(file, {})))["river"]["settings"]
+    assert (written["reindexer"], written["retention"]["discarded"]) == ("never", "never")
+    file.write_text("river: {settings: {rescue_after: never}}")
+    with pytest.raises(ConfigError, match="'never' is no duration"):
+        load(file, {})
