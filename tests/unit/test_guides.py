@@ -120,6 +120,14 @@ def test_the_picture_of_the_layers_has_every_module_and_folder() -> None:
     assert {f"exporter.{path.stem}" for path in below} - drawn == {"exporter.__init__", "exporter.version"}
 
 
+def test_the_files_that_contributing_names_exist() -> None:
+    """A step that names a file that was moved helps no one; NAME and NN stand for any."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:exporter|config|dashboards|tests|docs|helm)/[\w./]*)`", text))
+    assert len(named) > 30
+    assert {each for each in named if "NAME" not in each and not (ROOT / each).exists()} == set()
+
+
 def test_the_readme_is_short() -> None:
     """A reader decides within two screens."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
