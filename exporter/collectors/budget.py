@@ -171,7 +171,8 @@ class BudgetCollector(Collector):
         self, state: SchemaState, river: _River, verdict: Verdict, sessions: Sessions | None, now: float
     ) -> Condition | None:
         """The completer's state; None where it is another exporter's to report."""
-        if self.context.election.known(now) and state.schema not in self._led:
+        standby = self.context.target.standby  # which has no leader: what is not seen there is unknown
+        if self.context.election.known(now) and state.schema not in self._led and not standby:
             return None
         completions = state.completions
         capable = not any(self.context.target.capabilities.get(each) is False for each in CAPABILITIES)

@@ -72,6 +72,12 @@ OPTIONAL = {
 }  # fmt: skip
 """What some River or some provider cannot give: no alert fires unless it was there before."""
 
+BLINDING = (
+    "primary", "pg_monitor", "track_activities", "track_activity_query_size", "river_job", "river_job.finalized_at",
+    "river_job.kind", "river_job.attempted_at",
+)  # fmt: skip
+"""Without one of these the state of completions is unknown."""
+
 TRIED = frozenset({
     "pg_try_advisory_lock", "pg_control_system", "pg_postmaster_start_time", "pg_stat_database", "pg_stat_wal",
     "pg_stat_io", "pg_stat_checkpointer", "pg_stat_replication", "pg_replication_slots", "pg_prepared_xacts",

@@ -42,6 +42,7 @@ class Moment:
         verdict: the budget's last verdict; None when nothing is known.
         details: whether pids and applications may be named.
         leads: whether this exporter is the elected leader.
+        hidden: why completions cannot be observed, with the fix; empty when they can.
     """
 
     now: float
@@ -52,6 +53,7 @@ class Moment:
     blocking: Sequence[Blocking]
     details: bool
     leads: bool
+    hidden: str = ""
 
 
 def sentence(moment: Moment) -> tuple[str, str]:
@@ -63,7 +65,7 @@ def sentence(moment: Moment) -> tuple[str, str]:
         return "unknown", f"Another exporter is the elected leader; of this pod's connections: {_worst(moment)}."
     level = LEVELS[condition.state]
     if condition.state is CompleterState.UNKNOWN:
-        return level, _unknown(condition)
+        return level, _unknown(condition, moment.hidden)
     stall = moment.verdict.stall or 0.0 if moment.verdict else 0.0
     if condition.trouble:
         return level, _trouble(moment, condition, stall)
@@ -92,7 +94,9 @@ def _worst(moment: Moment) -> str:
     return f"{text}, {seconds(verdict.seconds.get(cause, 0.0))} of it {WORDS[cause]}"
 
 
-def _unknown(condition: Condition) -> str:
+def _unknown(condition: Condition, hidden: str) -> str:
+    if hidden:
+        return f"The state of completions is unknown: {hidden}"
     if condition.cause:
         return (
             "The state of completions is unknown, because they cannot be observed; "

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from exporter import __version__
 from exporter.budget import CAUSES
 from exporter.budget.evidence import Blocking
+from exporter.collectors.capabilities import BLINDING, OPTIONAL, REMEDIES
 from exporter.collectors.context import Context
 from exporter.collectors.runner import Runner
 from exporter.collectors.schema_state import SchemaState
-from exporter.collectors.target import OPTIONAL, REMEDIES, remedy
+from exporter.collectors.target import remedy
 from exporter.logs.masking import mask
 from exporter.metrics.values import Values
 from exporter.postgres.state import ConnectionState
@@ -184,6 +185,16 @@ def _overall(context: Context, rivers: tuple[RiverView, ...]) -> tuple[str, str]
     return worst.level, f"{place}{worst.text}"
 
 
+def _hidden(context: Context, schema: str) -> str:
+    """Why completions of this schema cannot be observed, with the fix."""
+    known = context.target.capabilities
+    for name in BLINDING:
+        if name in known and not context.capable(name, schema):
+            fix = remedy(context.target, name)
+            return f"the capability {name} is missing. {fix[0].upper()}{fix[1:]}" + ("" if fix.endswith(";") else ".")
+    return ""
+
+
 def _river(context: Context, watch: SchemaState, now: float) -> RiverView:
     verdict, config = watch.verdict, context.config
     leads = watch.schema in context.led()
@@ -200,6 +211,7 @@ def _river(context: Context, watch: SchemaState, now: float) -> RiverView:
         blocking=blocking,
         details=config.web.details,
         leads=leads,
+        hidden=_hidden(context, watch.schema),
     )
     level, text = sentence(moment)
     return RiverView(

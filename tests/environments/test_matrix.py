@@ -12,6 +12,7 @@ import pytest
 
 from exporter.catalog import catalog
 from exporter.postgres.role import JOB_COLUMNS, render
+from exporter.status.view import look as view_of
 from tests.collecting import Values
 from tests.environments.seeing import NAMES, View, seeing
 from tests.testbed.postgres import Postgres
@@ -159,15 +160,17 @@ def variant(request: pytest.FixtureRequest, server: Postgres) -> Iterator[Varian
             superuser.execute(f"DROP OWNED BY {LOOKER}; DROP ROLE {LOOKER}")
 
 
-def look(server: Postgres, user: str) -> tuple[Values, dict[str, str]]:
-    """What an exporter gives that logs in so, as soon as it has seen what there is to be seen; and what it lacks."""
+def look(server: Postgres, user: str) -> tuple[Values, dict[str, str], str]:
+    """What an exporter gives that logs in so, once it has seen what there is; what it lacks; and its page."""
     with seeing(server.url("postgres", user, None if user == "postgres" else PASSWORD)) as view:
         found = view.values()
         if view.exporter.context.capable("pg_monitor"):
             found = wait_for(lambda: _waiting(view), 20, "River's completion to be seen waiting")
         view.exporter.run("budget")
         found |= view.exporter.run("budget")
-        return found, view.missing()
+        missing = view.missing()
+        page = view_of(view.exporter.context, ())
+        return found, missing, f"{page.level}: {page.text}"
 
 
 def _waiting(view: View) -> Values | None:
@@ -182,9 +185,9 @@ def test_every_metric_is_right_or_absent_with_its_capability(server: Postgres, v
         running = "SELECT 1 FROM river_job WHERE state = 'running'"
         wait_for(lambda: holder.execute(running).fetchone(), 20, "jobs to run", interval=0.05)
         holder.execute("BEGIN; LOCK TABLE river_job IN EXCLUSIVE MODE")
-        expected, nothing = look(server, "postgres")
+        expected, nothing, _ = look(server, "postgres")
         assert nothing == {}
-        found, missing = look(server, variant.user)
+        found, missing, page = look(server, variant.user)
         holder.execute("ROLLBACK")
     assert missing.keys() == variant.lacks
     owners = {
@@ -213,6 +216,7 @@ def test_every_metric_is_right_or_absent_with_its_capability(server: Postgres, v
     assert len(states) == 1
     if variant.lacks & {"pg_monitor", "river_job"}:
         assert states == {"unknown"}  # never well
+        assert page.startswith("unknown: The state of completions is unknown: the capability ")
     if "pg_monitor" not in variant.lacks:
         assert found["river_completer_budget_seconds"]["public", "lock"] > 0
 

@@ -198,6 +198,8 @@ def test_a_standby_is_recognised_and_leads_nothing(caplog: pytest.LogCaptureFixt
             assert exporter.run("election") == {}
             assert exporter.context.led() == ()
             assert not runs(exporter, "jobs")
+            (unknown,) = (labels for labels, value in exporter.run("budget")["river_completer_state"].items() if value)
+            assert unknown == ("public", "unknown")
         finally:
             exporter.context.database.close()
 
