@@ -26,7 +26,7 @@ BUDGET = Check(
 COMPLETIONS = Check(
     "completions",
     "Whether completions come, and how late: from `finalized_at` to commit, of at most 500 within the window. "
-    "No completion for a tenth of the timeout although one is due is a warning; late by the timeout a problem.",
+    "One that is due and not committed is a problem, as is one that is late by the timeout; a fifth of it a warning.",
     "what is finished but not completed is lost when the process dies, and runs again",
 )
 HISTORY = Check(
@@ -36,7 +36,7 @@ HISTORY = Check(
     "problem.",
     "a plan that turned bad, or a bloated table, first shows here",
 )
-CURES: Mapping[str, str] = {
+NEXT_CHECKS: Mapping[str, str] = {
     "pool": "see pool-free, pool-acquire and pool-size",
     "network": "see network-connect, network-roundtrip and network-jitter",
     "lock": "see locks: it has the statement that ends the blocker",
@@ -73,7 +73,8 @@ class Statements:
 class Late:
     """Recent completions; times in seconds, None where nothing is known.
 
-    `newest` is the latest `finalized_at` that is committed, Unix time by the worker's clock; `since` its age.
+    `newest` is the latest `finalized_at` that is committed, Unix time by the worker's clock; `since` its age. `overdue`
+    are running jobs that have outlasted their kind since then.
     """
 
     completed: int
@@ -83,6 +84,7 @@ class Late:
     since: float | None
     running: int
     newest: float | None
+    overdue: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +133,21 @@ def statements(doctor: DoctorContext) -> dict[str, Statements]:
 def examine(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
     """All checks of this group, by schema."""
     before: Before = doctor.before.get(GROUP.title) or Before({}, {})
-    session, after = doctor.needed(), statements(doctor)
+    session, after, window = doctor.needed(), statements(doctor), float(doctor.config.window)
     for schema in doctor.schemas:
-        watch = doctor.context.schema_state(schema)
-        yield schema, judge_budget(watch.verdict, doctor)
-        silence = watch.completions.seconds if watch.completions else None
-        window = float(doctor.config.window)
-        late = _late(session, schema, window)
+        late, seen = _late(session, schema, window), doctor.seen(schema)
         doctor.commits[schema] = Commits(
-            schema in before.late and late.newest != before.late[schema].newest, late.since, late.running
+            schema in before.late and late.newest != before.late[schema].newest,
+            late.since,
+            late.running,
+            late.overdue,
         )
-        yield schema, judge_completions(late, silence, doctor.timeout, window)
+        lost = doctor.lost(schema)
+        yield (
+            schema,
+            judge_budget(seen.verdict, doctor, trouble=lost or bool(seen.condition and seen.condition.trouble)),
+        )
+        yield schema, judge_completions(late, doctor, lost=lost)
         known = doctor.context.capable("pg_stat_statements")
         now = after.get(schema, Statements())
         yield schema, judge_history(now, now.since(before.statements.get(schema, Statements())), doctor, known=known)
@@ -152,54 +158,51 @@ def _late(session: Session, schema: str, window: float) -> Late:
     return row
 
 
-def judge_budget(verdict: Verdict | None, doctor: DoctorContext) -> Finding:
-    """How much of the timeout the worst attempt used."""
+def judge_budget(verdict: Verdict | None, doctor: DoctorContext, *, trouble: bool) -> Finding:
+    """How much of the timeout the worst attempt used; without one that took long, trouble stays unexplained."""
     if verdict is None or not verdict.seconds:
-        return BUDGET.note("nothing of the completer's attempts could be seen", remedy="see rights and connection")
-    timeout, thresholds = doctor.timeout, doctor.config.thresholds
+        return BUDGET.not_examined(
+            "nothing of the completer's attempts could be seen", remedy="see rights and connection"
+        )
+    timeout, thresholds, ratio = doctor.timeout, doctor.config.thresholds, min(verdict.ratio, 1.0)
     parts = sorted(verdict.seconds.items(), key=lambda item: -item[1])
     evidence = [f"{cause}: {seconds(value)}, by {verdict.sources.get(cause, '?')}" for cause, value in parts if value]
     leading = parts[0][0]
-    text = f"the worst attempt seen in {seconds(doctor.watched)} used {share(verdict.ratio)} of its {seconds(timeout)}"
+    text = f"the worst attempt seen in {seconds(doctor.watched)} used {share(ratio)} of its {seconds(timeout)}"
+    if trouble and ratio < thresholds.warning:
+        return BUDGET.not_examined(f"no attempt was seen that explains why completions stay away: {text}")
     if verdict.cause:
         text += f", most of it for {leading}: {seconds(verdict.seconds[leading])}"
     return BUDGET.graded(
-        verdict.ratio, thresholds.warning, thresholds.critical, text, *evidence, remedy=CURES[leading]
+        ratio, thresholds.warning, thresholds.critical, text, *evidence, remedy=NEXT_CHECKS[leading]
     )  # fmt: skip
 
 
-def judge_completions(late: Late, silence: float | None, timeout: float, window: float) -> Finding:
-    """Whether completions come, and how late.
+def judge_completions(late: Late, doctor: DoctorContext, *, lost: bool) -> Finding:
+    """Whether completions are committed, and how late those of the window were, at most 500 of them.
 
     Args:
-        silence: seconds that one has been due for, as the sampler sees it.
-        window: seconds that are looked back, for at most 500 completions.
+        lost: whether completions that are due are not committed.
     """
-    remedy = "see budget for what holds them up"
+    timeout, window, remedy = doctor.timeout, float(doctor.config.window), "see budget for what holds them up"
     evidence = []
     if late.usual is not None and late.lag is not None:
-        evidence.append(f"from finalized_at to commit: usually {seconds(late.usual)}, at most {seconds(late.lag)}")
+        evidence.append(f"from finalized_at to commit: p50 {seconds(late.usual)}, max {seconds(late.lag)}")
     if late.least is not None and late.least < -0.1:
         evidence.append(f"the worker's clock is ahead of the database's by {seconds(-late.least)} at least")
-    if silence is not None and silence >= timeout / 10:
-        return COMPLETIONS.graded(
-            silence, timeout / 10, timeout, f"no completion for {seconds(silence)} although one is due", *evidence,
-            remedy=remedy,
-        )  # fmt: skip
+    since = f"the newest completed job finished {seconds(late.since)} ago" if late.since is not None else "none before"
+    running = count(late.running, "job")
+    if lost:
+        return COMPLETIONS.problem(
+            f"no completion is committed although one is due: {since}; {running} running", *evidence, remedy=remedy
+        )
     if late.completed == 0:
-        since = f"the last one {seconds(late.since)} ago" if late.since is not None else "and none before"
-        return COMPLETIONS.note(
-            f"no completion in the last {seconds(window)}, {since}; {count(late.running, 'job')} running", *evidence
-        )
+        return COMPLETIONS.note(f"no completion in the last {seconds(window)}; {since}; {running} running", *evidence)
+    text = f"{count(late.completed, 'completion')} in the last {seconds(window)}"
     if late.lag is None:
-        return COMPLETIONS.note(
-            f"{count(late.completed, 'completion')} in the last {seconds(window)}; how late they were is not known",
-            remedy="see track-commit-timestamp",
-        )
+        return COMPLETIONS.note(f"{text}; how late they were is not known", remedy="see track-commit-timestamp")
     return COMPLETIONS.graded(
-        late.lag, timeout / 5, timeout,
-        f"{count(late.completed, 'completion')} in the last {seconds(window)}, the latest by {seconds(late.lag)}",
-        *evidence, remedy=remedy,
+        late.lag, timeout / 5, timeout, f"{text}, the latest by {seconds(late.lag)}", *evidence, remedy=remedy
     )  # fmt: skip
 
 

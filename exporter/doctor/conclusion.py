@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from exporter.doctor.context import Commits, DoctorContext
+from exporter.budget.state import CompleterState
+from exporter.doctor.context import LOST, Commits, DoctorContext
 from exporter.doctor.finding import STATUSES, Finding
 from exporter.humanize import count, seconds
 
@@ -19,6 +21,20 @@ CHECKS_OF: Mapping[str, tuple[str, ...]] = {
     "storage": ("synchronous-standby", "checkpoints", "storage-waits"),
 }
 """Checks that may hold the remedy, by cause: the first that found something leads."""
+
+SHOWS: Mapping[str, str] = {
+    "locks": "lock",
+    "prepared-transactions": "lock",
+    "synchronous-standby": "storage",
+    "pool-free": "pool",
+    "network-connect": "network",
+    "river-privileges": "refused",
+    "read-only": "refused",
+    "constraints": "refused",
+    "triggers": "refused",
+}
+"""The cause that a check's finding shows by itself: the first that found something counts. A trigger that raises refuses
+completions; one that only takes long is seen in attempts, which show the cause before this is asked."""
 
 SYMPTOMS = frozenset({"budget", "completions", "completer-backlog", "leader", "queue-age", "stuck-jobs", "firing"})
 """Checks that show that completions suffer, and never why."""
@@ -92,6 +108,8 @@ ORDER = ("ok", "slow", "unknown", "failing", "stalled")
 
 def _conclude(doctor: DoctorContext, schema: str, findings: Sequence[Finding]) -> Conclusion:
     state, cause, detail = _state(doctor, schema)
+    if state in LOST and cause in (None, "unknown"):
+        cause = _cause(findings, schema)
     first = leading(findings, schema, cause)
     place = f" ({schema})" if len(doctor.schemas) > 1 else ""
     text = f"{state}{place}: {detail}"
@@ -103,21 +121,38 @@ def _conclude(doctor: DoctorContext, schema: str, findings: Sequence[Finding]) -
     return Conclusion(schema, state, cause, f"{text}.{next_step(first)}", first)
 
 
+def _cause(findings: Sequence[Finding], schema: str) -> str:
+    """The cause that a finding shows, where completions stay away and no attempt does."""
+    for check, cause in SHOWS.items():
+        if any(each.check == check and each.status in SERIOUS and each.schema in (None, schema) for each in findings):
+            return cause
+    return "unknown"
+
+
 def _state(doctor: DoctorContext, schema: str) -> tuple[str, str | None, str]:
-    """The state of completions, its cause, and what shows it."""
-    seen, commits = doctor.context.schema_state(schema), doctor.commits.get(schema)
-    verdict, silence = seen.verdict, seen.completions.seconds if seen.completions else None
-    cause = verdict.cause if verdict else None
+    """The state of completions, its cause, and what shows it.
+
+    Doctor looks for seconds only: `ok` needs a completion that was committed meanwhile, or nothing that runs.
+    """
+    condition, commits = doctor.seen(schema).condition, doctor.commits.get(schema)
     last = _last(commits)
-    if silence is not None and silence >= doctor.timeout / 10:
-        return "stalled", cause, f"no completion for {seconds(silence)} although one is due; {last}"
     if unseen := doctor.unseen_sessions():
         return "unknown", None, f"{unseen}; {last}"
-    if cause:
-        return "slow", cause, f"attempts to write completions are slow; {last}"
-    if doctor.completing(schema):
-        return "ok", None, f"completions are committed; {last}"
-    return "unknown", None, f"no completion was committed in {seconds(doctor.watched)}; {last}"
+    if condition is None or commits is None:
+        return "unknown", None, f"completions could not be observed; {last}"
+    if condition.state is CompleterState.FAILING:
+        why = "attempts time out or are refused"
+        return "failing", condition.cause, f"no completion is committed, {why}; {last}"
+    if doctor.lost(schema):
+        return "stalled", condition.cause, f"no completion is committed although one is due; {last}"
+    if condition.trouble:
+        return condition.state.value, condition.cause, f"attempts to write completions are slow; {last}"
+    if condition.state is CompleterState.UNKNOWN or (commits.running and not commits.seen):
+        return "unknown", None, f"no completion was committed in {seconds(doctor.watched)}; {last}"
+    if condition.resumed is not None:
+        ago = seconds(doctor.context.clock() - condition.resumed)
+        return "ok", None, f"completions resumed {ago} ago (before: {condition.before}); {last}"
+    return "ok", None, f"completions are committed; {last}" if commits.seen else f"nothing is due; {last}"
 
 
 def _last(commits: Commits | None) -> str:
@@ -126,4 +161,5 @@ def _last(commits: Commits | None) -> str:
     running = f"{count(commits.running, 'job')} running"
     if commits.since is None:
         return f"no completed job is there, {running}"
-    return f"the last completed job finished {seconds(commits.since)} ago, {running}"
+    at = (datetime.now(UTC) - timedelta(seconds=commits.since)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"the newest completed job finished {seconds(commits.since)} ago ({at}), {running}"

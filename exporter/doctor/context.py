@@ -19,11 +19,14 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from exporter.budget import Verdict
 from exporter.budget.evidence import Blocking
+from exporter.budget.state import CompleterState, Condition
 from exporter.collectors.context import Context
 from exporter.collectors.discovery import classes
 from exporter.collectors.runner import Runner
 from exporter.collectors.scheduler import Lane, Schedule
+from exporter.collectors.schema_state import SchemaState
 from exporter.collectors.target import TargetCollector
 from exporter.config import Config
 from exporter.errors import ExporterError
@@ -45,6 +48,12 @@ Connected = TypeVar("Connected")
 
 WATCH = 8.0
 """Seconds the collectors run: long enough to see a stall and two readings of each counter."""
+
+LOST = (CompleterState.STALLED, CompleterState.FAILING)
+"""States in which completions that are due are not committed."""
+
+OVERDUE = 2
+"""Running jobs past the usual run of their kind from which a completion is due."""
 
 _AT_LIMIT = re.compile(r"too many connections for (role|database)")
 
@@ -116,11 +125,38 @@ class Commits:
         seen: whether a newer one was there after the collectors ran than before.
         since: seconds since the newest completed job was finished; None without any.
         running: jobs marked running, counted up to 30,000.
+        overdue: those of them that have outlasted their kind since the newest completion.
     """
 
     seen: bool
     since: float | None
     running: int
+    overdue: int = 0
+
+
+@dataclass(slots=True)
+class Observed:
+    """What the collectors said of one River last, and in `blocking` and `users` all they said while they ran.
+
+    `stuck` is the age of the oldest statement of River's own in flight, in seconds.
+    """
+
+    verdict: Verdict | None = None
+    condition: Condition | None = None
+    users: set[str] = field(default_factory=set)
+    stuck: float = 0.0
+    blocking: dict[tuple[int, int], Blocking] = field(default_factory=dict)
+
+    def update(self, state: SchemaState) -> None:
+        """Keep what is known now; of each pair of waiter and blocker the longest wait."""
+        self.verdict, self.condition = state.verdict or self.verdict, state.condition or self.condition
+        if sessions := state.sessions:
+            self.users |= sessions.users
+            self.stuck = sessions.stuck
+        for each in state.blocking:
+            key = (each.pid, each.blocker_pid)
+            if key not in self.blocking or self.blocking[key].seconds < each.seconds:
+                self.blocking[key] = each
 
 
 @dataclass(slots=True)
@@ -133,10 +169,10 @@ class DoctorContext:
         session: of doctor's own queries; None when there is no connection to the database.
         before: what groups read before the collectors ran, by the group's title.
         values: what the collectors said last.
-        blocking: every pair of waiter and blocker seen while watching, with the longest wait, by schema.
         failures: collectors that failed, with the reason.
         watched: seconds that the collectors ran.
         commits: whether completions were committed while the collectors ran, by schema.
+        observed: what the collectors said of each River at their end; their evidence itself ages within seconds.
         rivers: user, application and address of sessions that were seen to run River's statements.
     """
 
@@ -146,10 +182,10 @@ class DoctorContext:
     session: Session | None = None
     before: dict[str, Any] = field(default_factory=dict)
     values: Values = field(default_factory=lambda: Values([]))
-    blocking: dict[str, dict[tuple[int, int], Blocking]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     watched: float = 0.0
     commits: dict[str, Commits] = field(default_factory=dict)
+    observed: dict[str, Observed] = field(default_factory=dict)
     rivers: set[tuple[str, str, str]] = field(default_factory=set)
 
     @property
@@ -190,15 +226,31 @@ class DoctorContext:
             return "database.url leads to a standby, which knows neither the primary's sessions nor its statistics"
         return "" if self.schemas else "River's tables are not there"
 
+    def seen(self, schema: str) -> Observed:
+        """What the collectors said of a River."""
+        return self.observed.get(schema) or Observed()
+
+    def lost(self, schema: str) -> bool:
+        """Whether completions are due and none is committed.
+
+        The state says so, or what lies before the seconds in which doctor watches: jobs that have outlasted their kind,
+        or a statement of River's that hangs. One such job may be a long one.
+        """
+        seen, commits = self.seen(schema), self.commits.get(schema)
+        if seen.condition is not None and seen.condition.state in LOST:
+            return True
+        if commits is None or commits.seen or not seen.users:
+            return False
+        return commits.overdue >= OVERDUE or (commits.running > 0 and seen.stuck >= self.critical)
+
     def completing(self, schema: str) -> bool:
-        """Whether a completion was committed while the collectors ran, and none was overdue."""
-        completions, commits = self.context.schema_state(schema).completions, self.commits.get(schema)
-        return commits is not None and commits.seen and not (completions and completions.seconds)
+        """Whether a completion was committed while the collectors ran, and completions are not in trouble."""
+        condition, commits = self.seen(schema).condition, self.commits.get(schema)
+        return commits is not None and commits.seen and condition is not None and not condition.trouble
 
     def river_users(self) -> list[str]:
         """Whom River logs in as, as far as its sessions were seen."""
-        states = self.context.schema_states.values()
-        return sorted({user for state in states if state.sessions for user in state.sessions.users})
+        return sorted({user for seen in self.observed.values() for user in seen.users})
 
     def unseen_sessions(self) -> str:
         """Why other users' sessions were not to be seen; empty when they were."""
@@ -291,7 +343,8 @@ def watch(doctor: DoctorContext, seconds: float, over: Callable[[], bool] = lamb
     schedule.start()
     while (passed := time.monotonic() - started) < seconds and not over():
         time.sleep(min(POLL, seconds - passed))
-        _keep_blocking(doctor)
+        for schema, state in context.schema_states.items():
+            doctor.observed.setdefault(schema, Observed()).update(state)
     schedule.stop(timeout=context.database.deadline + 1)
     doctor.watched = time.monotonic() - started
     doctor.values = Values(list(context.snapshot.samples()))
@@ -303,12 +356,3 @@ def watch(doctor: DoctorContext, seconds: float, over: Callable[[], bool] = lamb
     for runner in runners:
         with suppress(ExporterError):
             runner.collector.close()
-
-
-def _keep_blocking(doctor: DoctorContext) -> None:
-    for schema, watch in doctor.context.schema_states.items():
-        seen = doctor.blocking.setdefault(schema, {})
-        for each in watch.blocking:
-            key = (each.pid, each.blocker_pid)
-            if key not in seen or seen[key].seconds < each.seconds:
-                seen[key] = each

@@ -56,7 +56,7 @@ def examine(doctor: DoctorContext) -> Iterator[Finding]:
         yield IDLE.not_examined(reason, remedy="see rights")
     else:
         sessions = read(doctor)
-        seen = [each for blocked in doctor.blocking.values() for each in blocked.values()]
+        seen = [each for observed in doctor.observed.values() for each in observed.blocking.values()]
         yield from judge_blocking(
             seen, prepared, sessions, doctor.warning, doctor.critical, show_queries=doctor.options.show_queries
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from exporter.collectors.storage import required
 from exporter.doctor.context import DoctorContext
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
@@ -57,15 +57,6 @@ def checkpoints(doctor: DoctorContext) -> Checkpoints:
     return doctor.needed().rows(Checkpoints, "storage_checkpoints")[0]
 
 
-def required(names: str) -> int:
-    """How many standbys a value of synchronous_standby_names requires (manual, "Replication")."""
-    names = names.strip()
-    if not names:
-        return 0
-    found = re.match(r"(?:(?:first|any)\s+)?(\d+)\s*\(", names, re.IGNORECASE)
-    return int(found[1]) if found else 1
-
-
 def examine(doctor: DoctorContext) -> Iterator[Finding]:
     """All checks of this group."""
     before: Checkpoints | None = doctor.before.get(GROUP.title)
@@ -74,7 +65,7 @@ def examine(doctor: DoctorContext) -> Iterator[Finding]:
     yield judge_checkpoints(before, checkpoints(doctor))
     worst = 0.0
     for schema in doctor.schemas:
-        verdict = doctor.context.schema_state(schema).verdict
+        verdict = doctor.seen(schema).verdict
         worst = max(worst, verdict.seconds.get("storage", 0.0) if verdict else 0.0)
     yield judge_waits(worst, doctor)
 

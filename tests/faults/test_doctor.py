@@ -18,8 +18,8 @@ from tests.testbed.river import Load, River
 
 EXPECTED: dict[str, tuple[str, str, float | None]] = {
     "row-lock": ("locks", "pg_terminate_backend", None),
-    "long-update": ("locks", "pg_terminate_backend", None),
-    "other-river": ("locks", "pg_terminate_backend", None),
+    "long-update": ("locks", "pg_cancel_backend", None),
+    "other-river": ("locks", "River's own program", None),
     "prepared-transaction": ("locks", "ROLLBACK PREPARED", None),
     "table-lock": ("locks", "pg_terminate_backend", None),
     "ddl": ("locks", "pg_terminate_backend", None),
@@ -36,6 +36,9 @@ EXPECTED: dict[str, tuple[str, str, float | None]] = {
     "slow-trigger": ("triggers", "DISABLE TRIGGER", 7.0),
     "missing-index": ("indexes", "CREATE INDEX", 100_000.0),
     "bloat": ("dead-rows", "VACUUM", 100_000.0),
+    "check-constraint": ("constraints", "drop it", None),
+    "raising-trigger": ("triggers", "disable it", None),
+    "read-only": ("read-only", "allow writes", None),
     "sync-standby": ("synchronous-standby", "synchronous_standby_names", None),
     "checkpoint-storm": ("checkpoints", "max_wal_size", None),
 }
@@ -82,7 +85,7 @@ def test_fault_is_named(fault: str, database: Database, worker: River, proxy: Tc
         findings = found(environment)
         took = time.monotonic() - started
     assert findings[check].status in ("warning", "problem"), findings
-    assert remedy in findings[check].remedy
+    assert remedy in f"{findings[check].remedy}\n{findings[check].sql}"
     assert took <= LONGEST
 
 

@@ -15,10 +15,12 @@ from config.source import render
 from config.source.source import load as load_rules
 from docs import doctor_page
 from exporter.budget import Verdict
-from exporter.budget.evidence import Blocking, Completions
+from exporter.budget.evidence import Blocking
+from exporter.budget.state import CompleterState, Condition
 from exporter.collectors.context import Target
 from exporter.collectors.jobs import JOBS, OLDEST
 from exporter.collectors.river import PAUSED, WORKERS
+from exporter.collectors.storage import required
 from exporter.config import load
 from exporter.doctor import (
     alerts,
@@ -36,8 +38,8 @@ from exporter.doctor import (
     storage,
     table,
 )
-from exporter.doctor.conclusion import Conclusion, leading
-from exporter.doctor.context import Commits, DoctorContext, build_context
+from exporter.doctor.conclusion import Conclusion, _conclude, leading
+from exporter.doctor.context import Commits, DoctorContext, Observed, build_context
 from exporter.doctor.finding import EXIT_CODES, Finding, worst
 from exporter.doctor.remedy import Backend, Ending, Sessions, ending, rivers_logins
 from exporter.doctor.report import Examination
@@ -123,34 +125,126 @@ def test_shares_sizes_and_percentiles_are_said_as_a_person_would() -> None:
 
 
 def test_budget_names_the_cause_and_its_seconds() -> None:
-    """The thresholds are those of the configuration."""
+    """The thresholds are those of the configuration; no share is told above all of the timeout."""
     verdict = Verdict({"pool": 0.0, "lock": 4.2}, 0.42, "lock", 4.2, {"lock": "sessions", "pool": "pgxpool"})
-    finding = completer.judge_budget(verdict, doctor())
+    finding = completer.judge_budget(verdict, doctor(), trouble=False)
     assert finding.status == "warning"
     assert "42 %" in finding.summary
     assert "lock: 4.2 s" in finding.summary
     assert finding.evidence == ("lock: 4.2 s, by sessions",)
     strict = doctor(RIVER_EXPORTER_THRESHOLDS_WARNING="0.2", RIVER_EXPORTER_THRESHOLDS_CRITICAL="0.4")
-    assert completer.judge_budget(verdict, strict).status == "problem"
-    assert completer.judge_budget(None, doctor()).status == "note"
+    assert completer.judge_budget(verdict, strict, trouble=False).status == "problem"
+    assert (
+        "used 100 % of its 10 s"
+        in completer.judge_budget(replace(verdict, ratio=1.51), doctor(), trouble=False).summary
+    )
+    assert not completer.judge_budget(None, doctor(), trouble=False).examined
 
 
-def test_silence_goes_before_what_completed_in_time() -> None:
+def condition(state: CompleterState, cause: str | None = None, resumed: float | None = None) -> Condition:
+    """A state of completions since one moment."""
+    return Condition(state, cause, 0.0, None, resumed, "lock" if resumed is not None else None)
+
+
+def test_budget_without_an_attempt_is_not_called_ok_in_trouble() -> None:
+    """Where no attempt is made there is nothing to measure."""
+    verdict = Verdict({"lock": 0.03}, 0.003, None, 0.0, {"lock": "sessions"})
+    found = completer.judge_budget(verdict, doctor(), trouble=True)
+    assert (found.status, found.examined) == ("note", False)
+    assert completer.judge_budget(verdict, doctor(), trouble=False).status == "ok"
+
+
+def test_completions_that_are_due_go_before_those_that_came_in_time() -> None:
     """Completions that came in time say nothing of the one that does not come."""
-    late = completer.Late(500, 0.25, 0.1, 0.01, 4.0, 20, 1e9)
-    assert completer.judge_completions(late, None, 10, 60).status == "ok"
-    assert completer.judge_completions(late, 4.0, 10, 60).status == "warning"
-    assert completer.judge_completions(late, 12.0, 10, 60).status == "problem"
+    late = completer.Late(500, 0.25, 0.1, 0.01, 4.0, 20, 1e9, 0)
+    assert completer.judge_completions(late, doctor(), lost=False).status == "ok"
+    assert completer.judge_completions(late, doctor(), lost=True).status == "problem"
+
+
+@pytest.mark.parametrize(
+    ("commits", "users", "stuck", "lost"),
+    [
+        (Commits(False, 30.0, 175, overdue=20), {"app"}, 0.0, True),
+        (Commits(False, 30.0, 175, overdue=1), {"app"}, 0.0, False),  # may be a job that takes long
+        (Commits(True, 0.1, 175, overdue=20), {"app"}, 0.0, False),
+        (Commits(False, 30.0, 175, overdue=20), set(), 0.0, False),  # River is not there: nothing is due from it
+        (Commits(False, 30.0, 6), {"app"}, 9.0, True),
+        (Commits(False, 30.0, 0), {"app"}, 9.0, False),
+    ],
+)
+def test_completions_are_lost_also_where_doctor_came_too_late_to_see_it_begin(
+    commits: Commits, users: set[str], stuck: float, *, lost: bool
+) -> None:
+    """By jobs that outlasted their kind, or a statement of River's that hangs, while none is committed."""
+    asked = doctor()
+    asked.observed["public"] = Observed(condition=condition(CompleterState.OK), users=users, stuck=stuck)
+    asked.commits = {"public": commits}
+    assert asked.lost("public") is lost
 
 
 def test_late_completions_are_graded_and_a_clock_ahead_is_told() -> None:
     """A negative lag is the clocks' difference."""
-    finding = completer.judge_completions(completer.Late(9, 3.0, 0.1, -2.0, 0.1, 20, 1e9), None, 10, 60)
+    finding = completer.judge_completions(completer.Late(9, 3.0, 0.1, -2.0, 0.1, 20, 1e9, 0), doctor(), lost=False)
     assert finding.status == "warning"
     assert any("ahead of the database's by 2 s" in line for line in finding.evidence)
-    assert (
-        completer.judge_completions(completer.Late(0, None, None, None, None, 0, None), None, 10, 60).status == "note"
-    )
+    none = completer.Late(0, None, None, None, None, 0, None, 0)
+    assert completer.judge_completions(none, doctor(), lost=False).status == "note"
+
+
+@pytest.mark.parametrize(
+    ("state", "commits", "told", "words"),
+    [
+        ("ok", Commits(True, 0.1, 20), "ok", "completions are committed; the newest completed job finished 100 ms ago"),
+        ("ok", Commits(False, 33.0, 20), "unknown", "no completion was committed in 8 s; the newest"),
+        ("ok", Commits(False, 3600.0, 0), "ok", "nothing is due"),
+        ("unknown", Commits(False, None, 3), "unknown", "no completed job is there, 3 jobs running"),
+        ("slow", Commits(True, 0.1, 20), "slow", "attempts to write completions are slow"),
+        ("stalled", Commits(False, 33.0, 175), "stalled", "no completion is committed although one is due; the newest"),
+        (
+            "failing",
+            Commits(False, 100.0, 4995),
+            "failing",
+            "no completion is committed, attempts time out or are refused",
+        ),
+        (None, Commits(True, 0.1, 20), "unknown", "could not be observed"),
+        ("ok", None, "unknown", "completed jobs could not be read"),
+    ],
+)
+def test_first_sentence_is_ok_only_with_a_completion_of_now_or_nothing_due(
+    state: str | None, commits: Commits | None, told: str, words: str
+) -> None:
+    """Doctor looks for seconds: what it did not see is unknown."""
+    asked = doctor()
+    asked.context.target = Target(schemas=("public",), capabilities={"pg_monitor": True})
+    asked.observed["public"] = Observed(condition=condition(CompleterState(state)) if state else None)
+    asked.commits = {"public": commits} if commits else {}
+    asked.watched = 8.0
+    found = _conclude(asked, "public", [])
+    assert (found.state, words in found.sentence) == (told, True), found
+    assert found.sentence.startswith(f"{told}: ")
+    asked.context.target = Target(schemas=("public",))
+    assert _conclude(asked, "public", []).state == "unknown"
+
+
+def test_cause_of_what_stays_away_is_what_a_check_shows_else_unknown() -> None:
+    """No attempt shows one where none is made."""
+    asked = doctor()
+    asked.context.target = Target(schemas=("public",), capabilities={"pg_monitor": True})
+    asked.observed["public"] = Observed(condition=condition(CompleterState.STALLED, "unknown"))
+    asked.commits = {"public": Commits(False, 33.0, 20)}
+    gone = storage.STANDBY.problem("gone", remedy="start it", sql="y;")
+    for findings, cause in (([gone], "storage"), ([pool.SIZE.warning("small", remedy="x")], "unknown")):
+        found = _conclude(asked, "public", findings)
+        assert (found.cause, f"cause {cause}" in found.sentence) == (cause, True)
+
+
+def test_what_was_and_is_over_is_told_as_that() -> None:
+    """After the fault the state is ok, and the sentence says since when and what was before."""
+    asked = doctor()
+    asked.context.target = Target(schemas=("public",), capabilities={"pg_monitor": True})
+    asked.observed["public"] = Observed(condition=condition(CompleterState.OK, None, asked.context.clock() - 12))
+    asked.commits = {"public": Commits(True, 0.1, 20)}
+    assert "ok: completions resumed 12 s ago (before: lock)" in _conclude(asked, "public", []).sentence
 
 
 def test_statement_history_prefers_what_happened_while_doctor_looked() -> None:
@@ -332,12 +426,11 @@ def test_workers_are_not_taken_from_an_outage() -> None:
     stalled = doctor()
     stalled.context.target = Target(schemas=("public",))
     stalled.values = Values([WORKERS.sample(1520, "public")])
-    for commits, silence, workers in (
-        (None, None, None), (Commits(False, 40.0, 1520), None, None), (Commits(True, 0.1, 20), 40.0, None),
-        (Commits(True, 0.1, 20), None, 1520),
+    for commits, state, workers in (
+        (None, "ok", None), (Commits(False, 40.0, 1520), "ok", None), (Commits(True, 0.1, 20), "stalled", None),
+        (Commits(True, 0.1, 20), "ok", 1520),
     ):  # fmt: skip
-        now = stalled.context.clock()
-        stalled.context.board.put("completions", [Completions("public", now, seconds=silence)])
+        stalled.observed["public"] = Observed(condition=condition(CompleterState(state)))
         stalled.commits = {"public": commits} if commits else {}
         assert pool._workers(stalled)[0] == workers
     assert pool._workers(doctor(RIVER_EXPORTER_RIVER_WORKERS="8")) == (8, "river.workers")
@@ -490,7 +583,7 @@ def test_triggers_scans_and_wraparound_are_judged() -> None:
 )
 def test_required_standbys_are_counted_as_postgresql_does(names: str, number: int) -> None:
     """Every spelling of synchronous_standby_names."""
-    assert storage.required(names) == number
+    assert required(names) == number
 
 
 def test_missing_standby_and_forced_checkpoints_are_told() -> None:
