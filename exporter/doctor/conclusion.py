@@ -33,8 +33,10 @@ SHOWS: Mapping[str, str] = {
     "constraints": "refused",
     "triggers": "refused",
 }
-"""The cause that a check's finding shows by itself: the first that found something counts. A trigger that raises refuses
-completions; one that only takes long is seen in attempts, which show the cause before this is asked."""
+"""The cause that a check's finding shows by itself: the first that found something counts.
+
+A trigger that raises refuses completions; one that only takes long is seen in attempts, which show the cause before.
+"""
 
 SYMPTOMS = frozenset({"budget", "completions", "completer-backlog", "leader", "queue-age", "stuck-jobs", "firing"})
 """Checks that show that completions suffer, and never why."""
