@@ -42,18 +42,21 @@ UNREACHABLE = gauge(
 )
 BUILD = gauge(
     "river_exporter_build_info",
-    "1, with what was built: version, revision and branch, and the Python that runs it",
+    "1, with version, revision and branch of the build and the Python version",
     "version",
     "revision",
     "branch",
     "pythonversion",
 )
-RELOADED = gauge("river_exporter_config_last_reload_successful", "1 when the last reading of the configuration worked")
+RELOADED = gauge(
+    "river_exporter_config_last_reload_successful", "1 when the last reload of the configuration succeeded"
+)
 RELOADED_AT = gauge(
-    "river_exporter_config_last_reload_success_timestamp_seconds", "Unix time of the configuration in force"
+    "river_exporter_config_last_reload_success_timestamp_seconds",
+    "Unix time of the last successful reload of the configuration",
 )
 DATABASE_SECONDS = counter(
-    "river_exporter_database_seconds_total", "Time in which the exporter's runs used a session of the database"
+    "river_exporter_database_seconds_total", "Seconds in which collectors used a session of the database"
 )
 UNDECODABLE = counter(
     "river_exporter_undecodable_texts_total",

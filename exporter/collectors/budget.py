@@ -17,13 +17,16 @@ from exporter.collectors.schema_state import SchemaState
 from exporter.metrics.metric import Counter, Sample, counter, gauge
 from exporter.river.facts import COMPLETER_INTERVAL
 
-TIMEOUT = gauge("river_completer_timeout_seconds", "What one attempt of the completer may take: the budget")
-THRESHOLD = gauge("river_completer_threshold_ratio", "Configured share of the budget to tell people at", "severity")
+TIMEOUT = gauge("river_completer_timeout_seconds", "Timeout of one attempt to write completions")
+THRESHOLD = gauge("river_completer_threshold_ratio", "Configured alert threshold as a share of the timeout", "severity")
 SECONDS = gauge(
-    "river_completer_budget_seconds", "The worst attempt of the window: what each cause took of it", "schema", "cause"
+    "river_completer_budget_seconds",
+    "Seconds of the worst attempt of the window, by cause; only causes that were measured",
+    "schema",
+    "cause",
 )
 RATIO = gauge(
-    "river_completer_budget_used_ratio", "The worst attempt of the window over the timeout; 1 is a timeout", "schema"
+    "river_completer_budget_used_ratio", "Worst attempt of the window over the timeout; 1 is a timeout", "schema"
 )
 CAUSE = gauge(
     "river_completer_cause",
@@ -39,18 +42,18 @@ STATE = gauge(
 )
 REFUSED = counter(
     "river_completer_refused_total",
-    "Completing statements seen to end and to complete nothing although a completion was due",
+    "Completing statements that ended without completing a job while a completion was due",
     "schema",
 )
-SOURCE = gauge("river_budget_source", "1 for the source a cause was taken from", "schema", "cause", "source")
+SOURCE = gauge("river_budget_source", "1 for the source that a cause's value comes from", "schema", "cause", "source")
 ATTEMPT = gauge(
     "river_completer_attempt_seconds",
-    "Age of the attempt under way, or what one takes as things are; not held",
+    "Age of the attempt in progress in seconds, or the seconds that one would take now; not held for the window",
     "schema",
 )
 SLOW_ATTEMPTS = counter(
     "river_completer_slow_attempts_total",
-    "Attempts far over the critical threshold, or over it right after another one",
+    "Attempts far over the critical threshold, and attempts over it for 3 s or right after another one",
     "schema",
 )
 TIMEOUTS = counter(

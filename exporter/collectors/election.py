@@ -10,7 +10,9 @@ from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session, Unreachable
 
 LEADER = gauge(
-    "river_exporter_is_leader", "1 when this exporter speaks for the schema's database, 0 when another does", "schema"
+    "river_exporter_is_leader",
+    "1 while this exporter is the elected leader of the schema, 0 while another one is",
+    "schema",
 )
 
 RETRY = 10.0

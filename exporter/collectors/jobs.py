@@ -10,11 +10,11 @@ from exporter.collectors.base import SchemaCollector, columns
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
 
-JOBS = gauge("river_jobs", "Jobs that are not finished, by queue and state", "schema", "queue", "state")
+JOBS = gauge("river_jobs", "Unfinished jobs, by queue and state", "schema", "queue", "state")
 OLDEST = gauge(
-    "river_queue_oldest_available_seconds", "How long the oldest available job has been due", "schema", "queue"
+    "river_queue_oldest_available_seconds", "Age of the oldest available job since it was due", "schema", "queue"
 )
-FOLDED = gauge("river_queues_folded", "Queues beyond the cap, counted together as `other`", "schema")
+FOLDED = gauge("river_queues_folded", "Queues beyond limits.queues, aggregated into queue `other`", "schema")
 STATES = ("available", "pending", "retryable", "running", "scheduled")
 OTHER = "other"
 

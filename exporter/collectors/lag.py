@@ -22,19 +22,23 @@ from exporter.postgres.sessions import Session
 
 LAG = histogram(
     "river_completer_lag_seconds",
-    "From a job's finalized_at to the commit of its completion; without track_commit_timestamp up to one interval more",
+    "Seconds from a job's finalized_at to the commit of its completion; without track_commit_timestamp up"
+    " to one interval more",
     (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 60),
     "schema",
 )
 SKEW = gauge(
     "river_clock_skew_seconds",
-    "How far a worker's clock is ahead of the database's, at least: jobs that finished after their commit",
+    "Lower bound of how far a worker's clock is ahead of the database's",
     "schema",
 )
 COMPLETED = counter(
-    "river_queue_completed_total", "Jobs seen completed; queues beyond the cap are other", "schema", "queue"
+    "river_queue_completed_total",
+    "Jobs observed to be completed; queues beyond limits.queues are `other`",
+    "schema",
+    "queue",
 )
-FINISHED = counter("river_jobs_finished_total", "Jobs seen to reach a final state", "schema", "state")
+FINISHED = counter("river_jobs_finished_total", "Jobs observed to reach a final state", "schema", "state")
 
 STATES = ("completed", "cancelled", "discarded")
 """River's final states."""

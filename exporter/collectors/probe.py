@@ -26,16 +26,20 @@ log = logging.getLogger("exporter.probe")
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 CONNECT = histogram(
-    "river_probe_connect_seconds", "A new connection through River's address with its first answer", BUCKETS
+    "river_probe_connect_seconds", "Seconds until a new connection to River's connection endpoint answered", BUCKETS
 )
 ROUNDTRIP = histogram(
-    "river_probe_roundtrip_seconds", "SELECT 1 on a standing connection through River's address", BUCKETS
+    "river_probe_roundtrip_seconds",
+    "Seconds of SELECT 1 on a standing connection to River's connection endpoint",
+    BUCKETS,
 )
 PHASE = gauge("river_probe_phase_seconds", "Longest phase of a new connection in the window", "phase")
 ACQUIRE = histogram(
-    "river_exporter_acquire_seconds", "From wanting a connection through River's address to its first answer", BUCKETS
+    "river_exporter_acquire_seconds",
+    "Seconds until a connection to River's connection endpoint answered, new or standing",
+    BUCKETS,
 )
-FAILED = counter("river_probe_failures_total", "Probes that got no answer, by reason", "reason")
+FAILED = counter("river_probe_failures_total", "Failed probes of River's connection endpoint, by reason", "reason")
 
 CONNECT_EVERY = 15.0
 """Seconds between two new connections; the standing one is asked every second."""

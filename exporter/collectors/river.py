@@ -20,19 +20,29 @@ from exporter.metrics.peak import Peak
 from exporter.postgres.sessions import Session
 
 LEADER = gauge("river_leader_present", "1 when a River client holds an unexpired lease as leader", "schema")
-LEASE = gauge("river_leader_lease_seconds", "What is left of the leader's lease, negative once it expired", "schema")
-ELECTED = gauge("river_leader_elected_timestamp_seconds", "When the leader was elected, Unix time", "schema")
-CHANGES = counter("river_leader_changes_total", "Elections seen after the first", "schema")
-WORKERS = gauge(
-    "river_workers_max",
-    "Jobs that River's clients may run at once: by River's tables, configured, or the most seen within an hour",
+LEASE = gauge(
+    "river_leader_lease_seconds",
+    "Seconds until the lease of River's leader expires, negative once it has expired",
     "schema",
 )
-CLIENTS = gauge("river_clients", "Clients alive by River's own tables, else those with a running job", "schema")
-BACKLOG = gauge(
-    "river_completer_backlog_jobs", "Jobs marked running beyond what clients may run: finished or lost", "schema"
+ELECTED = gauge("river_leader_elected_timestamp_seconds", "Unix time at which River's leader was elected", "schema")
+CHANGES = counter("river_leader_changes_total", "Elections of a River leader observed after the first", "schema")
+WORKERS = gauge(
+    "river_workers_max",
+    "Jobs that River's clients may run at once: from River's tables, else configured, else the maximum "
+    "observed within an hour",
+    "schema",
 )
-PAUSED = gauge("river_queue_paused_seconds", "How long the queue has been paused, 0 when it is not", "schema", "queue")
+CLIENTS = gauge("river_clients", "River clients alive by River's own tables, else clients with a running job", "schema")
+BACKLOG = gauge(
+    "river_completer_backlog_jobs",
+    "Jobs in state running beyond River's workers, a lower bound of the completer's backlog; absent while"
+    " the workers are not known",
+    "schema",
+)
+PAUSED = gauge(
+    "river_queue_paused_seconds", "Seconds since the queue was paused, 0 when it is not paused", "schema", "queue"
+)
 MIGRATION = gauge("river_migration_version", "Newest migration of River's main line", "schema")
 
 HOUR = 3600.0

@@ -24,19 +24,19 @@ MINIMUM_LIFETIME = 10.0
 """Samples vanish after three intervals without a successful run, at least 10 s."""
 
 SUCCESS = gauge("river_exporter_collector_success", "1 when the collector's last run succeeded", "collector")
-DURATION = gauge("river_exporter_collector_duration_seconds", "How long the collector's last run took", "collector")
+DURATION = gauge("river_exporter_collector_duration_seconds", "Duration of the collector's last run", "collector")
 LATENESS = gauge(
     "river_exporter_collector_lateness_seconds",
-    "How late the collector's last run started",
+    "Delay of the start of the collector's last run",
     "collector",
 )
 LAST_SUCCESS = gauge(
     "river_exporter_collector_last_success_timestamp_seconds",
-    "Unix time of the collector's last success",
+    "Unix time of the collector's last successful run",
     "collector",
 )
 FAILURES = Metric(
-    "river_exporter_collector_failures_total", SUCCESS.kind.COUNTER, "Runs of the collector that failed", ("collector",)
+    "river_exporter_collector_failures_total", SUCCESS.kind.COUNTER, "Failed runs of the collector", ("collector",)
 )
 RUNNER_METRICS = (SUCCESS, DURATION, LATENESS, LAST_SUCCESS, FAILURES)
 

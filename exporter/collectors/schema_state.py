@@ -12,20 +12,21 @@ from exporter.budget.state import Condition
 from exporter.metrics.metric import gauge
 from exporter.metrics.peak import Peak
 
-INFLIGHT = gauge(
-    "river_completer_inflight_seconds", "Age of the oldest completing statement, highest in the window", "schema"
-)
+INFLIGHT = gauge("river_completer_inflight_seconds", "Maximum age of a completing statement in the window", "schema")
 WAITERS = gauge(
-    "river_lock_waiters", "River's sessions that waited for a lock, highest number in the window", "schema", "operation"
+    "river_lock_waiters",
+    "Maximum number of River's sessions that waited for a lock at once in the window",
+    "schema",
+    "operation",
 )
 WAIT = gauge(
     "river_lock_wait_seconds",
-    "Longest wait for a lock in the window, by the kind of session at the root of the queue",
+    "Longest lock wait in the window, by kind of the root blocker",
     "schema",
     "operation",
     "blocker",
 )
-RUNNING = gauge("river_workers_running", "Highest number of jobs marked running at once within the window", "schema")
+RUNNING = gauge("river_workers_running", "Maximum number of jobs in state running at once in the window", "schema")
 
 
 @dataclass(frozen=True, slots=True)

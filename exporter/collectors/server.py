@@ -12,9 +12,9 @@ from exporter.metrics.metric import Sample, counter, gauge
 from exporter.postgres.sessions import Session
 
 CONNECTIONS = gauge("river_postgres_connections", "Connections to all of the server's databases")
-MAXIMUM = gauge("river_postgres_max_connections", "The server's max_connections")
-TEMP_FILES = counter("river_postgres_temp_files_total", "Temporary files that queries of the database wrote")
-TEMP_BYTES = counter("river_postgres_temp_bytes_total", "Bytes of these files")
+MAXIMUM = gauge("river_postgres_max_connections", "max_connections of the server")
+TEMP_FILES = counter("river_postgres_temp_files_total", "Temporary files written by queries of the database")
+TEMP_BYTES = counter("river_postgres_temp_bytes_total", "Bytes written to temporary files by queries of the database")
 DEADLOCKS = counter("river_postgres_deadlocks_total", "Deadlocks in the database")
 
 

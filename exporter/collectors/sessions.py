@@ -26,13 +26,13 @@ from exporter.river.supported import NO_DEADLINE
 
 SECONDS = counter(
     "river_session_seconds_total",
-    "Sampled time of River's sessions by what they ran, their state and what they waited for",
+    "Sampled seconds of River's sessions, by operation, state and wait event type",
     "schema",
     "operation",
     "state",
     "wait_event_type",
 )
-COUNT = gauge("river_sessions", "River's sessions by state, as of the last sample", "schema", "state")
+COUNT = gauge("river_sessions", "River's sessions by state in the last sample", "schema", "state")
 SOURCE = "sessions"
 """Of the pool's metrics: what can be seen of River's pools from the server, all pods together."""
 FASTEST = 0.25

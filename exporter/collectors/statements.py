@@ -19,14 +19,19 @@ from exporter.metrics.metric import Counter, Sample, counter
 from exporter.postgres.sessions import MARK, Session
 from exporter.river.operations import OTHER, Statement, classify
 
-CALLS = counter("river_statement_calls_total", "Finished executions by River's operation", "schema", "operation")
-SECONDS = counter("river_statement_seconds_total", "Time in finished executions", "schema", "operation")
-ROWS = counter("river_statement_rows_total", "Rows that finished executions returned or changed", "schema", "operation")
-BLOCKS = counter(
-    "river_statement_blocks_total", "Shared blocks that finished executions touched", "schema", "operation", "source"
+CALLS = counter("river_statement_calls_total", "Finished executions, by River's operation", "schema", "operation")
+SECONDS = counter(
+    "river_statement_seconds_total",
+    "Seconds in finished executions; canceled ones are not counted by pg_stat_statements",
+    "schema",
+    "operation",
 )
-FOLDED = counter("river_statements_folded_total", "Statements counted as `other_river` or `other`", "operation")
-DEALLOCATED = counter("river_statements_deallocated_total", "Times pg_stat_statements threw out its least used entries")
+ROWS = counter("river_statement_rows_total", "Rows returned or changed by finished executions", "schema", "operation")
+BLOCKS = counter(
+    "river_statement_blocks_total", "Shared blocks of finished executions, by source", "schema", "operation", "source"
+)
+FOLDED = counter("river_statements_folded_total", "Statements aggregated into `other_river` or `other`", "operation")
+DEALLOCATED = counter("river_statements_deallocated_total", "Times pg_stat_statements evicted its least used entries")
 SOURCES = ("hit", "read", "dirtied", "written")
 _FOLDS = ("other_river", "other")
 

@@ -17,30 +17,34 @@ from exporter.metrics.metric import Metric, Sample, counter, gauge
 from exporter.postgres.sessions import Session
 from exporter.river.facts import INDEXES
 
-ROWS = gauge("river_table_rows", "Rows of river_job, as the statistics have it", "schema", "kind")
-SIZE = gauge("river_table_size_bytes", "Size of river_job on disk", "schema", "part")
-PER_ROW = gauge("river_table_bytes_per_row", "Size of river_job's heap per live row: bloat makes it grow", "schema")
+ROWS = gauge("river_table_rows", "Rows of river_job by the cumulative statistics", "schema", "kind")
+SIZE = gauge("river_table_size_bytes", "Bytes of river_job on disk", "schema", "part")
+PER_ROW = gauge("river_table_bytes_per_row", "Bytes of river_job's heap per live row; grows with bloat", "schema")
 SCANS = counter("river_table_scans_total", "Scans of river_job", "schema", "type")
-READ = counter("river_table_rows_read_total", "Rows that scans of river_job read", "schema", "type")
-UPDATES = counter("river_table_updates_total", "Updated rows of river_job; hot ones touch no index", "schema", "type")
-OVERDUE = gauge("river_table_vacuum_overdue_ratio", "Dead rows over autovacuum's threshold: due above 1", "schema")
+READ = counter("river_table_rows_read_total", "Rows read by scans of river_job", "schema", "type")
+UPDATES = counter(
+    "river_table_updates_total", "Updated rows of river_job; HOT updates touch no index", "schema", "type"
+)
+OVERDUE = gauge(
+    "river_table_vacuum_overdue_ratio", "Dead rows over autovacuum's threshold; a vacuum is due above 1", "schema"
+)
 VACUUMED = gauge(
     "river_table_last_vacuum_timestamp_seconds",
-    "When river_job was last vacuumed or analyzed, Unix time",
+    "Unix time of the last vacuum or analyze of river_job",
     "schema",
     "type",
 )
 VACUUMING = gauge("river_table_vacuum_running", "1 while a vacuum of river_job runs", "schema")
-WRAPAROUND = gauge(
-    "river_table_wraparound_ratio", "Age of the oldest transaction id in river_job over the 2^31 there are", "schema"
-)
+WRAPAROUND = gauge("river_table_wraparound_ratio", "Age of river_job's oldest transaction ID over 2^31", "schema")
 INDEX_SIZE = gauge("river_index_size_bytes", "Size of an index of river_job", "schema", "index")
 INDEX_SCANS = counter("river_index_scans_total", "Scans of an index of river_job", "schema", "index")
-INDEX_VALID = gauge("river_index_valid", "1 when River's index is there and valid", "schema", "index")
-INVALID = gauge("river_indexes_invalid", "Invalid indexes of river_job, such as a failed reindex leaves", "schema")
+INDEX_VALID = gauge("river_index_valid", "1 when River's index exists and is valid", "schema", "index")
+INVALID = gauge(
+    "river_indexes_invalid", "Invalid indexes of river_job, as left by a failed REINDEX CONCURRENTLY", "schema"
+)
 PENDING = gauge(
     "river_index_gin_pending_pages",
-    "Pages that a GIN index of river_job has yet to sort in, which some insert pays for; only where pgstattuple is",
+    "Pages in the pending list of a GIN index of river_job; absent without pgstattuple",
     "schema",
     "index",
 )

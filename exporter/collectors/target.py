@@ -18,10 +18,12 @@ from exporter.postgres.role import JOB_COLUMNS
 from exporter.postgres.sessions import Session
 
 CAPABILITY = gauge(
-    "river_exporter_capability", "1 when the server and the role let the exporter see this part", "capability"
+    "river_exporter_capability",
+    "1 when server and role allow this part, 0 when it is missing and its series are absent",
+    "capability",
 )
-SERVER = gauge("river_postgres_start_timestamp_seconds", "When the server started, Unix time")
-STANDBY = gauge("river_postgres_in_recovery", "1 when the server is a standby, which cannot speak for River")
+SERVER = gauge("river_postgres_start_timestamp_seconds", "Unix time at which the server started")
+STANDBY = gauge("river_postgres_in_recovery", "1 when the server is a standby, 0 when it is the primary")
 
 OLDEST = 130000
 """PostgreSQL 13 is the oldest version whose views the queries know."""

@@ -15,13 +15,15 @@ from exporter.collectors.context import Context
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
 
-SECONDS = gauge("river_vacuum_held_back_seconds", "How long the holder has kept dead rows from vacuum", "holder")
+SECONDS = gauge(
+    "river_vacuum_held_back_seconds", "Seconds for which the holder has kept dead rows from vacuum", "holder"
+)
 TRANSACTIONS = gauge(
     "river_vacuum_held_back_transactions",
-    "How many transactions ago the oldest is that the holder still needs",
+    "Age in transactions of the oldest one that the holder still needs",
     "holder",
 )
-WORKERS = gauge("river_autovacuum_workers", "Autovacuum workers at work, and how many there may be", "state")
+WORKERS = gauge("river_autovacuum_workers", "Autovacuum workers that run, and their maximum", "state")
 
 HOLDERS = ("session", "slot", "prepared_transaction", "standby")
 

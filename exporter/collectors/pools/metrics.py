@@ -14,7 +14,7 @@ MINIMUM_USE_WINDOW = 10.0
 
 ACQUIRE = summary(
     "river_pool_acquire_seconds",
-    "Seconds that acquires waited for a connection, of those that found none idle where the source counts them apart",
+    "Seconds that acquires waited for a connection, only of those that found none idle where the source separates them",
     "source",
 )
 CONNECTIONS = gauge("river_pool_connections", "Connections of the pool by state", "source", "state")
@@ -29,7 +29,7 @@ WAITED = counter("river_pool_wait_seconds_total", "Seconds that acquires waited 
 CANCELED = counter("river_pool_acquires_canceled_total", "Acquires that ended without a connection", "source")
 LONGEST = gauge(
     "river_pool_longest_wait_seconds",
-    "Longest wait for a connection in the window; absent where the source does not report waits",
+    "Longest wait for a connection in the window; absent where the source has no wait times",
     "source",
 )
 WAITING = gauge("river_pool_clients_waiting", "Clients that wait for a connection now", "source")
