@@ -267,13 +267,16 @@ class DoctorContext:
         return self.session
 
 
-def build_context(config: Config, environment: Mapping[str, str]) -> Context:
+def build_context(config: Config, environment: Mapping[str, str], named: Callable[[str], str] = str) -> Context:
     """A context whose sessions are made when they are first needed.
+
+    Args:
+        named: a configuration key as a message names it.
 
     Raises:
         ConfigError: an address is wrong.
     """
-    database, river, pgbouncer = addresses(config, environment)
+    database, river, pgbouncer = addresses(config, environment, named)
     shared = Database(database, float(config.database.statement_timeout) + 2.0)
     lease = shared.leases["database"]
     return Context(

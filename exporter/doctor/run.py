@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from exporter.collectors.river import MIGRATION
-from exporter.config import Endpoint, load
+from exporter.config import Endpoint, load, read
 from exporter.config.smallfile import read_text
 from exporter.doctor import (
     alerts,
@@ -86,9 +86,10 @@ def examine(options: Options, environment: Mapping[str, str], say: Callable[[str
         ConfigError: the configuration cannot be used.
     """
     say = say or _say
-    config = load(options.config_file, environment, {})
+    loaded = read(options.config_file, environment)
+    config = loaded.config
     quick = {f"collectors.{name}.interval": pace for name, pace in QUICK.items() if not config.collector(name).interval}
-    context = build_context(load(options.config_file, environment, quick), environment)
+    context = build_context(load(options.config_file, environment, quick), environment, loaded.named)
     doctor = DoctorContext(context, options, _stronger(options))
     logger = logging.getLogger("exporter")
     level = logger.level

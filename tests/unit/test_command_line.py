@@ -90,6 +90,9 @@ def test_a_wrong_configuration_ends_doctor_with_3_and_others_with_2(
     assert main([command, "--config.file", str(file)]) == code
     assert "river.timeout: 5 is no duration" in capsys.readouterr().err
     assert main([command, "--config.file", str(tmp_path / "missing")]) == code
+    file.write_text("database:\n  url: mysql://h/d\n")
+    assert main([command, "--config.file", str(file)]) == code
+    assert f"{file}:2: database.url: mysql:// is not a scheme of PostgreSQL" in capsys.readouterr().err
     if command == "doctor":
         file.write_text("")
         assert main([command, "--config.file", str(file)]) == code
