@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from config.source.source import Alert, Record, Source, expand
+from exporter.status.view import RUNBOOKS as RUNBOOKS  # re-exported for the rules
 
-RUNBOOKS = "https://github.com/river-exporter/river-exporter/blob/main/docs/runbooks"
 GRAFANA = "https://grafana.example.com"
 """Where the links lead; Grafana is each operator's own."""
 

@@ -214,6 +214,7 @@ class Web(_Section, frozen=True):
     config_file: str | None = None
     enable_reload: bool = False
     details: bool = True
+    dashboard_url: Annotated[str, Meta(pattern="^https?://")] | None = None
 
 
 class Log(_Section, frozen=True):

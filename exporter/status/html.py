@@ -60,7 +60,8 @@ def _header(view: View) -> str:
 def _footer(view: View) -> str:
     links = {view.metrics: "Metrics", "/status.json": "As JSON", "/-/healthy": "Health", "/-/ready": "Readiness"}
     named = " ".join(f'<a href="{escape(path)}">{name}</a>' for path, name in links.items())
-    return f"<footer><p>river-exporter {escape(view.version)} {named}</p></footer>"
+    where = f" on {escape(view.pod)}, database {escape(view.database)}" if view.details else ""
+    return f"<footer><p>river-exporter {escape(view.version)}{where} {named}</p></footer>"
 
 
 def _state(view: View) -> str:
@@ -68,8 +69,23 @@ def _state(view: View) -> str:
     return (
         f'<section id="state" class="{view.level}" data-live aria-label="State">'
         f'<p class="level"><span aria-hidden="true">{_MARKS[view.level]}</span> <strong>{view.level}</strong></p>'
-        f"<p>{_unbroken(escape(view.text))}</p></section>"
+        f"<p>{_unbroken(escape(view.text))}</p>{_next_step(view)}</section>"
         f'<p id="spoken" class="spoken" role="status" data-live>{view.level}</p>'
+    )
+
+
+def _next_step(view: View) -> str:
+    """Where to look next while something is wrong: the command that finds the fix, the runbook, the dashboard."""
+    if view.level == "ok":
+        return ""
+    doctor = "river-exporter doctor"
+    if view.details:
+        doctor = f"kubectl exec {view.pod} -c river-exporter -- {doctor}"
+    links = {"Runbook": view.runbook, "Dashboard": view.dashboard}
+    named = " ".join(f'<a href="{escape(url)}">{name}</a>' for name, url in links.items() if url)
+    return (
+        f'<p class="next">Next: <code id="next">{escape(doctor)}</code>'
+        f'<button type="button" data-copy="next">Copy</button> {named}</p>'
     )
 
 

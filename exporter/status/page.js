@@ -15,6 +15,10 @@
     button.textContent = paused ? "Go on" : "Pause";
   });
   tools.append(button);
+  document.addEventListener("click", (event) => {
+    const copied = event.target.dataset?.copy;
+    if (copied) navigator.clipboard?.writeText(document.getElementById(copied).textContent);
+  });
   // What somebody opened stays open, and the focus stays where it was.
   const replace = (old, now) => {
     const open = new Map([...old.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from exporter.status.sentence import Moment, largest, sentence
 
 MOST_QUEUES, MOST_RIVERS = 200, 4
 """Queues, and schemas with a picture, that are shown; of what is more the number is said."""
+
+RUNBOOKS = "https://github.com/river-exporter/river-exporter/blob/main/docs/runbooks"
+"""Where the alerts' runbooks are published."""
 
 LEVELS = ("ok", "warning", "critical", "unknown")
 
@@ -115,6 +119,10 @@ class View:
 
     Attributes:
         at: Unix time of it.
+        pod: the host's name, which is the pod's in Kubernetes.
+        database: where it is, without user and password.
+        dashboard: the address of the Grafana dashboard, where it is configured.
+        runbook: the address of the runbook of a late completer.
         reason: error category while there is no connection to the database, else None.
     """
 
@@ -129,6 +137,10 @@ class View:
     critical: float
     window: float
     details: bool
+    pod: str
+    database: str
+    dashboard: str | None
+    runbook: str
     metrics: str
     rivers: tuple[RiverView, ...]
     pools: tuple[PoolView, ...]
@@ -158,6 +170,10 @@ def look(context: Context, runners: Iterable[Runner]) -> View:
         critical=config.thresholds.critical,
         window=float(config.window),
         details=config.web.details,
+        pod=socket.gethostname(),
+        database=str(context.database.address),
+        dashboard=config.web.dashboard_url,
+        runbook=f"{RUNBOOKS}/RiverCompleterBudget.md",
         metrics=config.web.telemetry_path,
         rivers=rivers,
         pools=_pools(values, context.pool_names if config.web.details else {}),

@@ -54,7 +54,9 @@ def a_view(**values: Any) -> View:
     usual: dict[str, Any] = {
         "version": "1.0", "at": 1_790_000_000.0, "level": "critical", "reason": "", "ready": True,
         "text": "Completions have waited 4.2 s for a row lock held by pid 977 (psql), idle in transaction for 38 s.",
-        "timeout": 10.0, "warning": 0.3, "critical": 0.5, "window": 60.0, "details": True, "metrics": "/metrics",
+        "timeout": 10.0, "warning": 0.3, "critical": 0.5, "window": 60.0, "details": True, "pod": "river-0",
+        "database": "db:5432/app", "dashboard": "https://grafana.test/d/river-completer",
+        "runbook": "https://runbooks.test/RiverCompleterBudget.md", "metrics": "/metrics",
         "rivers": (a_river(),), "pools": (PoolView("pgxpool", 8, 2, 10, 0.2, None, 0.4),),
         "queues": (QueueView("public", "default", {"available": 1200, "running": 20}, 42.0, 0.0),
                    QueueView("public", "mail", {"available": 3, "running": 1}, 0.2, 300.0)),
@@ -86,7 +88,8 @@ class Reader(HTMLParser):
         found = dict(attrs)
         if found.get("id"):
             self.ids.append(str(found["id"]))
-        self.outside += [str(found[name]) for name in ("src", "href", "action") if found.get(name)]
+        loads = ("src", "action") if tag == "a" else ("src", "href", "action")  # a link loads nothing by itself
+        self.outside += [str(found[name]) for name in loads if found.get(name)]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -317,3 +320,16 @@ def test_causes_have_the_dashboards_colours() -> None:
 def test_script_holds_nothing_that_ends_it() -> None:
     """It stands inline, and its hash is in the page's policy."""
     assert "</" not in script()
+
+
+def test_page_says_what_to_do_next_while_something_is_wrong() -> None:
+    """The command, the runbook and the dashboard; nothing of it while all is well, and no pod where details are off."""
+    text = page(a_view())
+    assert "kubectl exec river-0 -c river-exporter -- river-exporter doctor" in text
+    assert 'href="https://runbooks.test/RiverCompleterBudget.md"' in text
+    assert 'href="https://grafana.test/d/river-completer"' in text
+    assert "database db:5432/app" in text
+    assert "Next:" not in page(a_view(level="ok", text="Completions are on time."))
+    hidden = page(a_view(details=False))
+    assert "river-0" not in hidden
+    assert "db:5432" not in hidden
