@@ -13,7 +13,7 @@ from math import isinf
 
 from exporter.collectors.base import SchemaCollector, columns
 from exporter.collectors.context import Context
-from exporter.collectors.statements import StatementsCollector
+from exporter.collectors.statements import statements_read
 from exporter.metrics.metric import Sample, gauge
 from exporter.postgres.sessions import Session
 from exporter.river.facts import MAINTENANCE
@@ -134,7 +134,7 @@ class MaintenanceCollector(SchemaCollector):
                 waited = max(_due(session, schema, state, each) for state, each in kept.rounds.items())
                 yield LATE.sample(_late(waited, MAINTENANCE["scheduler"].interval), schema, "scheduler")
         (found,) = session.rows(_Indexes, "maintenance_indexes", {"schema": schema})
-        now, seen_at_work = self.context.clock(), self._statements_read()
+        now, seen_at_work = self.context.clock(), statements_read(self.context)
         if now - kept.at > 3 * self.pace():
             kept.since = now  # what happened meanwhile was another exporter's to see
         elif kept.indexes != found.indexes:
@@ -159,12 +159,6 @@ class MaintenanceCollector(SchemaCollector):
             return None if isinf(configured) else float(configured)
         between = kept.between_reindexes()
         return None if between is None else max(between, MAINTENANCE["reindexer"].interval)
-
-    def _statements_read(self) -> bool:
-        """Whether the calls of statements are read, and their texts: services show at work by nothing else."""
-        age = self.context.snapshot.age("statements")
-        recent = 2 * float(self.context.config.collector("statements").interval or StatementsCollector.interval)
-        return age is not None and age <= recent and not self.context.refusals.missing("pg_stat_statements_texts")
 
 
 def _due(session: Session, schema: str, state: str, walk: _Round) -> float:

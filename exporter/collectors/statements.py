@@ -147,6 +147,14 @@ class StatementsCollector(DatabaseCollector):
         return (row.calls, row.seconds, row.rows, row.hit, row.read, row.dirtied, row.written)
 
 
+def statements_read(context: Context) -> bool:
+    """Whether the calls of statements are read, and their texts: maintenance shows at work by nothing else."""
+    age = context.snapshot.age(StatementsCollector.name)
+    settings = context.config.collector(StatementsCollector.name)
+    recent = 2 * float(settings.interval or StatementsCollector.interval)
+    return age is not None and age <= recent and not context.refusals.missing("pg_stat_statements_texts")
+
+
 def _query(version: tuple[int, ...]) -> str:
     """The query for a version of the extension."""
     return "statements" if version >= (1, 9) else "statements_18" if version >= (1, 8) else "statements_13"

@@ -189,6 +189,7 @@ class Collectors(_Section, frozen=True):
     pgbouncer: CollectorSettings = CollectorSettings()
     pgxpool: CollectorSettings = CollectorSettings()
     probe: CollectorSettings = CollectorSettings()
+    retention: CollectorSettings = CollectorSettings()
     river: CollectorSettings = CollectorSettings()
     server: CollectorSettings = CollectorSettings()
     sessions: CollectorSettings = CollectorSettings()

@@ -41,6 +41,7 @@ COLLECTORS = {
     "stuck": columns("kind", "attempted_at", "finalized_at", "attempted_by"),
     "river": columns("attempted_by"),
     "maintenance": (*STATEMENTS, *columns("queue", "priority", "scheduled_at")),
+    "retention": columns("finalized_at"),
     "table": (),
     "vacuum": (),
     "storage": (),

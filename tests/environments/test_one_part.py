@@ -22,7 +22,7 @@ COLUMNS = {
     "attempt": set[str](),
     "scheduled_at": {"jobs", "maintenance"},
     "attempted_at": {"stuck", "completions"},
-    "finalized_at": {"lag", "stuck", "completions"},
+    "finalized_at": {"lag", "stuck", "completions", "retention"},
     "attempted_by": {"stuck", "river"},
     "xmin": {"lag"},
     "cmin": {"lag"},
@@ -36,6 +36,7 @@ GIVES = {
     "stuck": "river_jobs_stuck",
     "completions": "river_completer_silence_seconds",
     "river": "river_clients",
+    "retention": "river_jobs_oldest_finished_seconds",
 }
 """A metric of each of them, which an idle River has as well."""
 
