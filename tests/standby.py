@@ -14,13 +14,14 @@ from tests.testbed.process import Server, free_port, remove_folder, temporary_fo
 
 
 @contextmanager
-def standby(primary: Postgres, name: str, slot: str | None = None) -> Iterator[Server]:
+def standby(primary: Postgres, name: str, slot: str | None = None, port: int | None = None) -> Iterator[Server]:
     """Copy the primary, start the copy as its standby with hot_standby_feedback, and wait until it streams.
 
     Args:
         primary: of version 18, whose binaries bring pg_basebackup.
         name: its application_name, which `synchronous_standby_names` may give.
         slot: makes the standby use a replication slot of that name.
+        port: where it listens; a free one if not given.
     """
     account = unprivileged()
     folder = temporary_folder(f"standby-{name}", account.user if account else None)
@@ -30,7 +31,7 @@ def standby(primary: Postgres, name: str, slot: str | None = None) -> Iterator[S
         _copy(primary, home, data, slot)
         with (data / "postgresql.auto.conf").open("a") as settings:
             settings.write(
-                f"port = {free_port()}\nunix_socket_directories = '{folder}'\nhot_standby_feedback = on\n"
+                f"port = {port or free_port()}\nunix_socket_directories = '{folder}'\nhot_standby_feedback = on\n"
                 f"wal_receiver_status_interval = 1\nsynchronous_standby_names = ''\n"
                 f"primary_conninfo = 'host={primary.host} port={primary.port} user=postgres password={primary.password}"
                 f" application_name={name}'\n"

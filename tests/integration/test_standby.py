@@ -7,11 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.collectors.storage import required
+from exporter.config import variable
+from exporter.doctor import Options
+from tests import remedies
 from tests.collecting import Exporter
 from tests.conftest import PASSWORD, ROLE
 from tests.standby import standby
 from tests.testbed.postgres import Postgres
 from tests.testbed.prepare import prepare
+from tests.testbed.process import free_port
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +94,37 @@ def test_a_query_on_a_standby_holds_back_vacuum(
     if slot:
         with primary.connect() as connection:
             connection.execute("SELECT pg_drop_replication_slot(%s)", [slot])
+
+
+def test_doctor_on_a_standby_examines_nothing_of_river(primary: Postgres) -> None:
+    """Statistics and sessions are the primary's: on a standby every check of them would be ok whatever is so."""
+    port = free_port()
+    with standby(primary, "copy", port=port):
+        url = primary.url("postgres", ROLE, PASSWORD).replace(f":{primary.port}/", f":{port}/")
+        found = remedies.examined({variable("database.url"): url}, Options(watch=2.0))
+    assert found.conclusions[0].sentence.startswith("unknown: nothing of River was examined: PostgreSQL ")
+    assert found.exit_code == 2
+    of_river = {
+        "budget",
+        "completions",
+        "locks",
+        "dead-rows",
+        "triggers",
+        "synchronous-standby",
+        "leader",
+        "autovacuum",
+    }
+    assert of_river <= {each.check for each in found.findings if not each.examined}
+    assert of_river.isdisjoint({each.check for each in found.findings if each.examined})
+
+
+def test_doctor_ends_no_session_of_a_replica(primary: Postgres) -> None:
+    """A standby's sender holds vacuum back on its behalf: the step leads to the standby, and nothing is ended here."""
+    with standby(primary, "report") as server:
+        server.pause()
+        found = remedies.examined(
+            {variable("database.url"): primary.url("postgres", ROLE, PASSWORD)}, Options(watch=2.0)
+        )
+        server.resume()
+    assert found.findings
+    assert "_backend(" not in "".join(each.sql for each in found.findings)
