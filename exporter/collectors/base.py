@@ -121,8 +121,13 @@ class _Part(AbstractContextManager[None, bool]):
 
 
 class SchemaCollector(DatabaseCollector):
-    """A collector that reads each schema of River this exporter is elected for; `schema` is a label of its metrics."""
+    """A collector that reads each schema of River this exporter is elected for; `schema` is a label of its metrics.
 
+    Attributes:
+        served: the schemas that the run under way has read.
+    """
+
+    served: frozenset[str] = frozenset()
     _slow: frozenset[str] = frozenset()
 
     def read(self, session: Session) -> Iterator[Sample | Evidence]:
@@ -133,7 +138,7 @@ class SchemaCollector(DatabaseCollector):
         Raises:
             psycopg.Error: no schema could be read.
         """
-        worked, failed = False, None
+        self.served, failed = frozenset(), None
         for schema in sorted(self.context.led(), key=lambda each: (each in self._slow, each)):
             if not all(self.context.capable(each, schema) for each in self.needs):
                 continue
@@ -147,10 +152,10 @@ class SchemaCollector(DatabaseCollector):
                     self._slow |= {schema}
                     break
             else:
-                worked = True
+                self.served |= {schema}
                 self._slow -= {schema}
                 yield from samples
-        if failed and not worked:
+        if failed and not self.served:
             raise failed
 
     @abstractmethod

@@ -143,11 +143,10 @@ class LagCollector(SchemaCollector):
         return super().pace() if exact else min(FIRST_SIGHT_INTERVAL, super().pace())
 
     def read(self, session: Session) -> Iterator[Sample | Evidence]:
-        """Every schema; the sums of those led."""
+        """Every schema; the sums of those that were read: one that stands still would say that nothing completes."""
         yield from super().read(session)
-        led = self.context.led()
         for each in (self._lag, self._completed, self._finished):
-            yield from (sample for sample in each.samples() if sample.labels[0] in led)
+            yield from (sample for sample in each.samples() if sample.labels[0] in self.served)
 
     def read_schema(self, session: Session, schema: str) -> Iterator[Sample | Evidence]:
         """Count what is new."""
