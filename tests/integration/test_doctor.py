@@ -227,7 +227,7 @@ def test_rights_that_are_missing_have_a_remedy(database: Database) -> None:
         with database.connect() as connection:
             connection.execute(f"GRANT pg_monitor TO {ROLE}".encode())
     assert findings["rights"].status == "problem"
-    assert findings["rights"].sql == f'GRANT pg_monitor TO "{ROLE}";'
+    assert findings["rights"].sql == f"GRANT pg_monitor TO {ROLE};"
 
 
 @pytest.fixture
