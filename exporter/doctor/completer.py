@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -147,7 +148,7 @@ def examine(doctor: DoctorContext) -> Iterator[tuple[str, Finding]]:
             schema,
             judge_budget(seen.verdict, doctor, trouble=lost or bool(seen.condition and seen.condition.trouble)),
         )
-        yield schema, judge_completions(late, doctor, lost=lost)
+        yield schema, judge_completions(late, doctor, lost=lost, over=doctor.completing(schema))
         known = doctor.context.capable("pg_stat_statements")
         now = after.get(schema, Statements())
         yield schema, judge_history(now, now.since(before.statements.get(schema, Statements())), doctor, known=known)
@@ -178,11 +179,12 @@ def judge_budget(verdict: Verdict | None, doctor: DoctorContext, *, trouble: boo
     )  # fmt: skip
 
 
-def judge_completions(late: Late, doctor: DoctorContext, *, lost: bool) -> Finding:
+def judge_completions(late: Late, doctor: DoctorContext, *, lost: bool, over: bool = False) -> Finding:
     """Whether completions are committed, and how late those of the window were, at most 500 of them.
 
     Args:
         lost: whether completions that are due are not committed.
+        over: whether they are committed on time now: what was late before is then a warning at most.
     """
     timeout, window, remedy = doctor.timeout, float(doctor.config.window), "see budget for what holds them up"
     evidence = []
@@ -202,7 +204,8 @@ def judge_completions(late: Late, doctor: DoctorContext, *, lost: bool) -> Findi
     if late.lag is None:
         return COMPLETIONS.note(f"{text}; how late they were is not known", remedy="see track-commit-timestamp")
     return COMPLETIONS.graded(
-        late.lag, timeout / 5, timeout, f"{text}, the latest by {seconds(late.lag)}", *evidence, remedy=remedy
+        late.lag, timeout / 5, math.inf if over else timeout, f"{text}, the latest by {seconds(late.lag)}", *evidence,
+        remedy=remedy,
     )  # fmt: skip
 
 

@@ -153,7 +153,9 @@ def _state(doctor: DoctorContext, schema: str) -> tuple[str, str | None, str]:
         return "unknown", None, f"no completion was committed in {seconds(doctor.watched)}; {last}"
     if condition.resumed is not None:
         ago = seconds(doctor.context.clock() - condition.resumed)
-        return "ok", None, f"completions resumed {ago} ago (before: {condition.before}); {last}"
+        verdict = doctor.seen(schema).verdict
+        worst = f", the worst attempt before took {seconds(min(verdict.ratio, 1) * doctor.timeout)}" if verdict else ""
+        return "ok", None, f"completions resumed {ago} ago{worst} (cause {condition.before}); {last}"
     return "ok", None, f"completions are committed; {last}" if commits.seen else f"nothing is due; {last}"
 
 

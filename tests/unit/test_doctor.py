@@ -159,6 +159,9 @@ def test_completions_that_are_due_go_before_those_that_came_in_time() -> None:
     late = completer.Late(500, 0.25, 0.1, 0.01, 4.0, 20, 1e9, 0)
     assert completer.judge_completions(late, doctor(), lost=False).status == "ok"
     assert completer.judge_completions(late, doctor(), lost=True).status == "problem"
+    was = replace(late, lag=11.0)
+    assert completer.judge_completions(was, doctor(), lost=False).status == "problem"
+    assert completer.judge_completions(was, doctor(), lost=False, over=True).status == "warning"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +247,9 @@ def test_what_was_and_is_over_is_told_as_that() -> None:
     asked.context.target = Target(schemas=("public",), capabilities={"pg_monitor": True})
     asked.observed["public"] = Observed(condition=condition(CompleterState.OK, None, asked.context.clock() - 12))
     asked.commits = {"public": Commits(True, 0.1, 20)}
-    assert "ok: completions resumed 12 s ago (before: lock)" in _conclude(asked, "public", []).sentence
+    assert "ok: completions resumed 12 s ago (cause lock)" in _conclude(asked, "public", []).sentence
+    asked.observed["public"].verdict = Verdict({"lock": 15.0}, 1.5, "lock", 0.0, {})
+    assert ", the worst attempt before took 10 s (cause lock)" in _conclude(asked, "public", []).sentence
 
 
 def test_statement_history_prefers_what_happened_while_doctor_looked() -> None:
