@@ -52,6 +52,7 @@ REMEDIES: Mapping[str, str] = {
     "pg_try_advisory_lock": "GRANT EXECUTE ON FUNCTION pg_catalog.pg_try_advisory_lock(int, int) TO river_exporter;",
     "pg_control_system": "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO river_exporter;",
     "pg_postmaster_start_time": "GRANT EXECUTE ON FUNCTION pg_catalog.pg_postmaster_start_time() TO river_exporter;",
+    "pg_locks": "GRANT SELECT ON pg_catalog.pg_locks TO river_exporter;",
     "pg_stat_database": f"GRANT SELECT ON pg_catalog.pg_stat_database TO river_exporter; {_WITHOUT}",
     "pg_stat_wal": f"GRANT SELECT ON pg_catalog.pg_stat_wal TO river_exporter; {_WITHOUT}",
     "pg_stat_io": f"GRANT SELECT ON pg_catalog.pg_stat_io TO river_exporter; {_WITHOUT}",
@@ -79,9 +80,10 @@ BLINDING = (
 """Without one of these the state of completions is unknown."""
 
 TRIED = frozenset({
-    "pg_try_advisory_lock", "pg_control_system", "pg_postmaster_start_time", "pg_stat_database", "pg_stat_wal",
-    "pg_stat_io", "pg_stat_checkpointer", "pg_stat_replication", "pg_replication_slots", "pg_prepared_xacts",
-    "pg_stat_progress_vacuum", "pg_stat_statements_texts", "pg_stat_statements_info", "pgstattuple",
+    "pg_locks", "pg_try_advisory_lock", "pg_control_system", "pg_postmaster_start_time", "pg_stat_database",
+    "pg_stat_wal", "pg_stat_io", "pg_stat_checkpointer", "pg_stat_replication", "pg_replication_slots",
+    "pg_prepared_xacts", "pg_stat_progress_vacuum", "pg_stat_statements_texts", "pg_stat_statements_info",
+    "pgstattuple",
 })  # fmt: skip
 """What shows only when it is tried; no collector may need one of them, as it would never be tried again."""
 

@@ -70,7 +70,10 @@ class LocksCollector(DatabaseCollector):
         for schema in self.context.led():
             state = self.context.schema_state(schema)
             waiting = dict(state.sessions.waiting) if state.sessions else {}
-            blocking = tuple(self._look(session, waiting)) if waiting else ()
+            blocking: tuple[Blocking, ...] = ()
+            if waiting:
+                with self.optional("pg_locks"):
+                    blocking = tuple(self._look(session, waiting))
             found.extend(blocking)
             self._see(now, state, blocking, waiting)
             yield Locks(schema, now, blocking)

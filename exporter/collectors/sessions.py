@@ -324,15 +324,24 @@ class SessionsCollector(DatabaseCollector):
             idle_since=row.idle_since,
             deadline=statement.runtime not in NO_DEADLINE,
         )
-        parameters = {"pid": row.pid, "database": self.context.target.database}
         if kept.wrapped and statement.operation == "COMMIT" and kept.attempts.unknown(found) and found.slow:
             # its statement was too quick to be seen, but what it locked tells whose commit this is
-            (locks,) = session.rows(_Locks, "sessions_locks", parameters)
-            return replace(found, statement="completing" if locks.completes else "other", wrapped=True, foreign=False)
+            locks = self._locks(session, row)
+            completes = locks is not None and locks.completes
+            return replace(found, statement="completing" if completes else "other", wrapped=True, foreign=False)
         if row.state == "active" and kept.attempts.undecided(found):
-            (locks,) = session.rows(_Locks, "sessions_locks", parameters)
-            return replace(found, foreign=locks.others) if locks.tell else found
+            locks = self._locks(session, row)
+            return replace(found, foreign=locks.others) if locks and locks.tell else found
         return found
+
+    def _locks(self, session: Session, row: _Row) -> _Locks | None:
+        """What a session's transaction has locked; None where the server refuses to tell."""
+        with self.optional("pg_locks"):
+            (locks,) = session.rows(
+                _Locks, "sessions_locks", {"pid": row.pid, "database": self.context.target.database}
+            )
+            return locks
+        return None
 
 
 def _connection(row: _Row) -> Connection:

@@ -10,8 +10,11 @@ import pytest
 
 from exporter.collectors.runner import Runner
 from exporter.postgres.role import JOB_COLUMNS, render
+from tests.collecting import Values
+from tests.conftest import StartRiver
 from tests.environments.conftest import ROLE, Role
 from tests.environments.seeing import seeing
+from tests.testbed.process import wait_for
 from tests.testbed.river import migrate
 
 COLUMNS = {
@@ -340,3 +343,32 @@ def test_a_schema_that_is_slow_comes_last(role: Role) -> None:
             view.exporter.run("jobs")
         for _ in range(2):
             assert view.exporter.run("jobs")["river_queues_folded"].keys() == {("public",)}
+
+
+@pytest.mark.parametrize(
+    ("take", "fix"),
+    [
+        ("REVOKE SELECT ON pg_catalog.pg_locks FROM PUBLIC", f'GRANT SELECT ON pg_catalog.pg_locks TO "{ROLE}";'),
+        (
+            "REVOKE EXECUTE ON FUNCTION pg_blocking_pids(int) FROM PUBLIC",
+            f'GRANT EXECUTE ON FUNCTION pg_blocking_pids TO "{ROLE}";',
+        ),
+    ],
+)
+def test_locks_that_are_closed_leave_the_sessions_that_wait(role: Role, river: StartRiver, take: str, fix: str) -> None:
+    """Behind a real lock: how long they wait is absent, not 0, and that they wait is seen."""
+    role.sql(take)
+    river(role.database.superuser_url, rate=10, pool=20, job_seconds=0.2)
+    with seeing(role.url) as view, role.database.connect() as holder:
+        holder.execute("BEGIN; LOCK TABLE river_job IN EXCLUSIVE MODE")
+
+        def waits() -> Values | None:
+            found = view.values("sessions", "locks")
+            return found if found["river_lock_waiting_sessions"]["public",] else None
+
+        found = wait_for(waits, 20, "sessions to wait")
+        assert "river_lock_wait_seconds" not in found
+        assert view.missing() == {"pg_locks": fix}
+        role.sql(fix)
+        wait_for(lambda: "river_lock_wait_seconds" in (waits() or {}), 20, "the wait to be measured")
+        assert view.missing() == {}
