@@ -218,6 +218,7 @@ def _settings(config: Config) -> str:
     }
     settings = {name: str(round(seconds * 1000)) for name, seconds in milliseconds.items()} | {
         "default_transaction_read_only": "on",
+        "max_parallel_workers_per_gather": "0",  # the workers are the application's
         "tcp_keepalives_idle": "2",
         "tcp_keepalives_interval": "1",
         "tcp_keepalives_count": "2",

@@ -7,7 +7,7 @@ from html import escape
 
 from exporter.budget import CAUSES
 from exporter.humanize import count, seconds, share
-from exporter.status.view import CollectorView, RiverView, View
+from exporter.status.view import CollectorView, QueueView, RiverView, View
 
 STATES = ("available", "running", "scheduled", "retryable", "pending")
 """River's live states, in the order of a job's life."""
@@ -101,10 +101,14 @@ def queues(view: View) -> str:
         name = escape(f"{queue.schema}: {queue.name}" if several else queue.name)
         if queue.paused:
             name += f' <span class="by">paused for {seconds(queue.paused)}</span>'
-        rows.append((name, *(_number(queue.jobs.get(state, 0.0)) for state in STATES), _seconds(queue.oldest)))
+        rows.append((name, *(_jobs(queue, state) for state in STATES), _seconds(queue.oldest)))
     more = f'<p class="more">And {count(view.more_queues, "queue")} more.</p>' if view.more_queues else ""
     inside = table("Queues", "queues-table", ("queue", *STATES, "oldest available"), rows)
     return f"<h2>Queues</h2>{inside}{more}"
+
+
+def _jobs(queue: QueueView, state: str) -> str:
+    return f"{'≥ ' if state in queue.capped else ''}{_number(queue.jobs.get(state, 0.0))}"
 
 
 def exporter(view: View) -> str:

@@ -83,13 +83,14 @@ class PoolView:
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """One queue."""
+    """One queue; of the `capped` states `jobs` is a lower bound."""
 
     schema: str
     name: str
     jobs: Mapping[str, float]
     oldest: float
     paused: float
+    capped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +275,18 @@ def _queues(values: Values) -> list[QueueView]:
         jobs.setdefault((labels["schema"], labels["queue"]), {})[labels["state"]] = value
     oldest = _by_queue(values, "river_queue_oldest_available_seconds")
     paused = _by_queue(values, "river_queue_paused_seconds")
+    capped: dict[tuple[str, str], set[str]] = {}
+    for labels, _ in values.all("river_jobs_capped"):
+        capped.setdefault((labels["schema"], labels["queue"]), set()).add(labels["state"])
     found = [
-        QueueView(schema, name, states, oldest.get((schema, name), 0.0), paused.get((schema, name), 0.0))
+        QueueView(
+            schema,
+            name,
+            states,
+            oldest.get((schema, name), 0.0),
+            paused.get((schema, name), 0.0),
+            tuple(sorted(capped.get((schema, name), ()))),
+        )
         for (schema, name), states in jobs.items()
     ]
     return sorted(found, key=lambda queue: (-sum(queue.jobs.values()), queue.schema, queue.name))

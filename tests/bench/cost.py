@@ -54,6 +54,7 @@ OFTEN = {
 SETTINGS = (
     "application_name",
     "default_transaction_read_only",
+    "max_parallel_workers_per_gather",
     "statement_timeout",
     "lock_timeout",
     "idle_in_transaction_session_timeout",

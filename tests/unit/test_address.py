@@ -81,6 +81,7 @@ def test_sessions_on_the_database_are_read_only_and_bounded_by_the_server() -> N
         "lock_timeout": "150",
         "idle_in_transaction_session_timeout": "3000",
         "default_transaction_read_only": "on",
+        "max_parallel_workers_per_gather": "0",
         "tcp_keepalives_idle": "2",
         "tcp_keepalives_interval": "1",
         "tcp_keepalives_count": "2",

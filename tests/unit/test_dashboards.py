@@ -28,6 +28,7 @@ GRAFANAS: tuple[Version, ...] = ("11.0.0", "13.2.3")
 NOT_SHOWN: dict[str, str] = {
     "river_index_gin_pending_pages": "only where somebody installed pgstattuple: an empty panel for everybody else",
     "river_jobs_oldest_finished_seconds": "a day or a week in health: what is past the retention is told by an alert",
+    "river_jobs_capped": "a flag beside river_jobs, not a course over time",
     "river_exporter_undecodable_texts_total": "no fault: names and statements are shown with replacement characters",
 }
 """Metrics on no dashboard and in no alert, with the reason."""

@@ -333,3 +333,11 @@ def test_page_says_what_to_do_next_while_something_is_wrong() -> None:
     hidden = page(a_view(details=False))
     assert "river-0" not in hidden
     assert "db:5432" not in hidden
+
+
+def test_a_count_that_stopped_is_shown_as_a_lower_bound() -> None:
+    """Only the number that counting stopped at."""
+    jobs = {"available": 6000.0, "running": 20.0}
+    text = page(a_view(queues=(QueueView("public", "default", jobs, 42.0, 0.0, ("available",)),)))
+    assert "≥ 6,000" in text
+    assert "≥ 20" not in text
