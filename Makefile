@@ -34,8 +34,8 @@ test-all: $(READY) ## The tests on every Python here, on every PostgreSQL, and t
 	@$(BIN)/python -m nox $(ARGS)
 
 .PHONY: lint
-lint: $(READY) ## Lint and check the format
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+lint: $(READY) ## Lint: code, format, imports between folders, and the words of texts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/python -m tests.words
 
 .PHONY: format
 format: $(READY) ## Format

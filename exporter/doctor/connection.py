@@ -31,7 +31,7 @@ SERVER = Check(
 )
 SCHEMA = Check(
     "river-schema",
-    "Whether River's tables are where `river.schemas`, or the search path, says. None is a problem.",
+    "Whether River's tables are in `river.schemas`, else in the search path. None is a problem.",
     "the exporter looks at these tables only",
 )
 RIGHTS = Check(

@@ -27,7 +27,7 @@ BACKLOG_JOBS_LIMIT = threshold("RiverCompleterBacklog", "jobs")
 
 VERSION = Check(
     "river-version",
-    "Which version River is at least, by its migrations, and what becomes of a batch that is given up after three "
+    "Which version River is at least, by its migrations, and what happens to a batch that River abandons after three "
     "attempts. Perhaps older than 0.40 is a note.",
     "before 0.40 such a batch is lost: its jobs stay running until the rescuer takes them, and run again; from 0.40 it "
     "is put back",
@@ -35,7 +35,7 @@ VERSION = Check(
 LEADER = Check(
     "leader",
     "Whether a River client holds the lease as leader. None while jobs are there is a warning.",
-    "the elector gives up after 5 s, so it fails before the completer: an expired lease is a first sign. Without a "
+    "the elector's timeout is 5 s, so it fails before the completer: an expired lease is a first sign. Without a "
     "leader nothing is scheduled, rescued or cleaned",
 )
 STUCK = Check(
@@ -58,13 +58,13 @@ MAINTENANCE = Check(
 PAUSED = Check(
     "paused-queues",
     "Queues that are paused: a note.",
-    "a queue that was paused in an incident and forgotten looks like a standstill",
+    "a queue that was paused in an incident and forgotten looks like a failed worker",
 )
 AGE = Check(
     "queue-age",
     "How long the oldest available job of each queue that is not paused has waited: from "
     f"{seconds(AGED)} on a warning.",
-    "where completions stall, workers are held up too, and queues age; else more comes than workers take",
+    "where completions are late, workers wait too, and queues age; else more jobs arrive than workers take",
 )
 
 
