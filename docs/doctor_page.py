@@ -35,6 +35,7 @@ wraparound): for those there is a step in words. None advises more connections t
 | ok | all is well | 0 |
 | note | worth knowing, nothing is wrong | 0 |
 | not examined | it could not be judged, for want of a right or a setting, on a standby, or behind a lock | 0 |
+| state `unknown` | jobs run, or may run, and no completion was seen | 1 (0 with `--fail-on problem`) |
 | warning | it will hurt, or hurts a little | 1 (0 with `--fail-on problem`) |
 | problem | it hurts now | 2 |
 | (none) | doctor was used wrongly, or the configuration is wrong: nothing was examined | 3 |

@@ -52,6 +52,7 @@ class Conclusion:
         state: of its completions, `unknown` where it could not be seen.
         sentence: for a person.
         leading: the finding that holds the remedy; None where nothing is to be done.
+        unconfirmed: whether jobs run, or may run, without a sight of a completion: not to be taken for ok.
     """
 
     schema: str | None
@@ -59,6 +60,7 @@ class Conclusion:
     cause: str | None
     sentence: str
     leading: Finding | None = None
+    unconfirmed: bool = False
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -99,7 +101,7 @@ def conclude(doctor: DoctorContext, findings: Sequence[Finding]) -> tuple[Conclu
     if doctor.missing():
         first = leading(findings, None, None) or next((each for each in findings if not each.examined), None)
         text = f"unknown: nothing of River was examined: {first.summary if first else doctor.missing()}."
-        return (Conclusion(None, "unknown", None, text + next_step(first), first),)
+        return (Conclusion(None, "unknown", None, text + next_step(first), first, unconfirmed=True),)
     found = [_conclude(doctor, schema, findings) for schema in doctor.schemas]
     return tuple(sorted(found, key=lambda each: -ORDER.index(each.state)))
 
@@ -120,7 +122,11 @@ def _conclude(doctor: DoctorContext, schema: str, findings: Sequence[Finding]) -
     if first:
         more = sum(each.status in SERIOUS and each is not first for each in findings)
         text += f"; {first.check}: {first.summary}" + (f", and {count(more, 'finding')} more" if more else "")
-    return Conclusion(schema, state, cause, f"{text}.{next_step(first)}", first)
+    commits = doctor.commits.get(schema)
+    idle = commits is not None and commits.running == 0 and not doctor.unseen_sessions()
+    return Conclusion(
+        schema, state, cause, f"{text}.{next_step(first)}", first, unconfirmed=state == "unknown" and not idle
+    )  # fmt: skip
 
 
 def _cause(findings: Sequence[Finding], schema: str) -> str:

@@ -40,8 +40,8 @@ class Examination:
 
     @property
     def exit_code(self) -> int:
-        """0 when all is well or only noted, 1 for warnings or where nothing of River was seen, 2 for problems."""
-        return max(EXIT_CODES[worst(self.findings)], int(self.conclusions[0].schema is None))
+        """0 when all is well or only noted, 1 for warnings or where no completion was seen, 2 for problems."""
+        return max(EXIT_CODES[worst(self.findings)], int(any(each.unconfirmed for each in self.conclusions)))
 
     @property
     def several(self) -> bool:

@@ -225,6 +225,7 @@ def test_first_sentence_is_ok_only_with_a_completion_of_now_or_nothing_due(
     found = _conclude(asked, "public", [])
     assert (found.state, words in found.sentence) == (told, True), found
     assert found.sentence.startswith(f"{told}: ")
+    assert found.unconfirmed is (told == "unknown")  # each of these has jobs running, or may have
     asked.context.target = Target(schemas=("public",))
     assert _conclude(asked, "public", []).state == "unknown"
 
@@ -987,3 +988,11 @@ def test_the_leading_finding_is_the_causes_and_never_a_symptom_beside_a_reason()
     assert leading(found, "public", None) is gone
     assert leading([late], "public", None) is late
     assert leading([], "public", "lock") is None
+
+
+def test_unknown_does_not_end_with_the_code_of_ok() -> None:
+    """Where jobs run and no completion was seen, even if nothing wrong was found."""
+    unknown = Conclusion("public", "unknown", None, "unknown: no completion was committed in 8 s.", unconfirmed=True)
+    fine = replace(LOCKED, findings=(FINDINGS[0],), conclusions=(unknown,))
+    assert fine.exit_code == 1
+    assert replace(fine, conclusions=(replace(unknown, unconfirmed=False),)).exit_code == 0
