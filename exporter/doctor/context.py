@@ -113,7 +113,7 @@ class NoElection(Election):
         return self.schemas
 
     def known(self, now: float) -> bool:  # noqa: ARG002 - it holds at any time
-        """Nobody else is asked."""
+        """No other exporter is asked."""
         return True
 
 

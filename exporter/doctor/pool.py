@@ -140,7 +140,7 @@ def judge_free(found: list[Pool], urls: tuple[str, ...], failure: str, warning: 
         used = f"{pool.source}: {_in_use(pool)}"
         evidence = [f"longest wait {seconds(pool.longest)}"] if pool.longest else []
         evidence += [f"{count(pool.waiting, 'client')} waiting"] if pool.waiting else []
-        evidence += [f"{count(pool.canceled, 'acquire')} given up while doctor looked"] if pool.canceled else []
+        evidence += [f"{count(pool.canceled, 'canceled acquire')} while doctor looked"] if pool.canceled else []
         remedy = (
             "find what holds the connections: jobs that keep one for their run, rows or transactions never closed, "
             "or a pool that is too small (pool-size)"

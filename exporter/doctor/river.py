@@ -1,4 +1,4 @@
-"""River itself: its version and what that loses, its leader, jobs that nobody runs, paused queues, late maintenance."""
+"""River itself: its version and what that loses, its leader, orphaned running jobs, paused queues, late maintenance."""
 
 from __future__ import annotations
 
@@ -122,10 +122,10 @@ def judge_version(migration: int) -> Finding:
     since = max((version for number, version in MIGRATION_SINCE.items() if migration >= number), default=None)
     if since and since >= REQUEUES_SINCE:
         return VERSION.ok(
-            f"River {since[0]}.{since[1]} or later by its migration {migration}: batches given up are put back"
+            f"River {since[0]}.{since[1]} or later by its migration {migration}: abandoned batches are put back"
         )
     return VERSION.note(
-        f"migration {migration}: River is perhaps older than 0.40, where a batch given up is lost",
+        f"migration {migration}: River is perhaps older than 0.40, where an abandoned batch is lost",
         remedy="upgrade River to 0.40 or later and run its migrations",
     )
 

@@ -1,4 +1,4 @@
--- Triggers of river_job that somebody made and that are enabled; bit 16 of tgtype is UPDATE (manual, "pg_trigger").
+-- Triggers of river_job that are not internal and are enabled; bit 16 of tgtype is UPDATE (manual, "pg_trigger").
 select
     g.tgname::text as name,
     p.proname::text as function,
