@@ -116,13 +116,15 @@ class BudgetCollector(Collector):
 
     def _hand_over(self) -> None:
         """What was observed of the database is no longer ours to report once another exporter has been elected."""
-        if not self.context.election.known(self.context.clock()):
+        led = self.context.standing()
+        if led is None:
             return
-        led = frozenset(self.context.led())
-        for schema in self._led - led:
-            self.context.schema_state(schema).clear()
+        for schema in self._led.difference(led):
             self._rivers.pop(schema, None)
-        self._led = led
+        # each time, as a sample that was under way at the hand-over may be added after it
+        for schema in (self._led | set(self.context.target.schemas)).difference(led):
+            self.context.schema_state(schema).clear()
+        self._led = frozenset(led)
 
     def _river(self, schema: str, now: float) -> _River:
         config = self.context.config
@@ -178,6 +180,7 @@ class BudgetCollector(Collector):
         if self.context.election.known(now) and state.schema not in self._led and not standby:
             return None
         completions = state.completions
+        counted = completions is not None
         capable = not any(self.context.target.capabilities.get(each) is False for each in CAPABILITIES)
         if sessions is not None and sessions.total:
             river.present = now
@@ -189,7 +192,7 @@ class BudgetCollector(Collector):
             completions = completions or Completions(state.schema, now)
             signals = Signals(
                 observed=True,
-                counted=state.completions is not None,
+                counted=counted,
                 attempt=verdict.stall or 0.0,
                 failed=self._failed(state) + completions.refused,
                 on_time=completions.on_time,
@@ -202,14 +205,14 @@ class BudgetCollector(Collector):
         return river.machine.tick(now, signals, river.budget.timeout, config.warning, config.critical)
 
     def _failed(self, state: SchemaState) -> int:
-        return sum(self._ended(state).values())
+        return sum(sum(ended.values()) for ended in self._ended(state).values())
 
-    def _ended(self, state: SchemaState) -> Mapping[str, int]:
-        """Attempts seen to end at the deadline by cause: in the database, and before it by River's own pool."""
-        ended = dict(state.timeouts)
+    def _ended(self, state: SchemaState) -> dict[str, Mapping[str, int]]:
+        """Attempts seen to end at the deadline by source and cause: in the database, and before it by River's pool."""
+        ended = {"database": state.timeouts}
         pools = self.context.board.last(Waiting, "pgxpool")
         if pools is not None and state.schema == self.context.target.default:
-            ended["pool"] = ended.get("pool", 0) + pools.timeouts
+            ended["pgxpool"] = {"pool": pools.timeouts}
         return ended
 
     def _waits(self, state: SchemaState, now: float, sessions: Sessions | None) -> dict[str, Wait]:
@@ -265,9 +268,12 @@ class BudgetCollector(Collector):
         schema, timeout = state.schema, river.budget.timeout
         critical = self.context.config.thresholds.critical * timeout
         self._slow.add(river.standstill.see(now, verdict.stall, critical, timeout), schema)
-        ended = self._ended(state)
         for cause in CAUSES:
-            self._timeouts.add(self._rise(schema, cause, ended.get(cause, 0)), schema, cause)
+            self._timeouts.add(0, schema, cause)
+        # each source on its own: one that is another exporter's now must not hide the rise of the other
+        for source, ended in self._ended(state).items():
+            for cause, total in ended.items():
+                self._timeouts.add(self._rise(schema, f"{source} {cause}", total), schema, cause)
         completions = self.context.board.last(Completions, schema)
         self._refused.add(self._rise(schema, "refused", completions.refused if completions else 0), schema)
 

@@ -76,8 +76,9 @@ class Context:
 
     def configure(self, config: Config) -> None:
         """Use a configuration that was read again; what is held already is held by its window from now on."""
-        self.config = config
-        self.snapshot.hold(float(config.window))
+        with self._lock:  # a peak made meanwhile would keep the window of before
+            self.config = config
+            self.snapshot.hold(float(config.window))
 
     def peak(self, metric: Metric) -> Peak:
         """A peak of `metric` that is held for the configured window, also after a reload has changed it."""
@@ -102,7 +103,12 @@ class Context:
 
     def led(self) -> tuple[str, ...]:
         """The schemas whose database-wide numbers are this exporter's to give; a dropped one no longer is."""
-        return tuple(schema for schema in self.election.led(self.clock()) if schema in self.target.schemas)
+        return self.standing() or ()
+
+    def standing(self) -> tuple[str, ...] | None:
+        """As `led`, or None while the leader is unknown: both of one moment, as an expired tick is no lost election."""
+        held = self.election.standing(self.clock())
+        return None if held is None else tuple(schema for schema in held if schema in self.target.schemas)
 
     def behind_pooler(self) -> bool:
         """Whether the probe goes to River's own pool of a pooler: another address than the database's, as River's user.
@@ -128,7 +134,7 @@ class Context:
 
     def superseded(self) -> bool:
         """Whether the database answers and what it says is not ours to give; not so while nobody knows."""
-        return self.election.known(self.clock()) and not self.led()
+        return self.standing() == ()
 
     def capable(self, capability: str, schema: str | None = None) -> bool:
         """Whether a capability is there, in `schema` or else in any; one that has not been checked yet is not."""

@@ -69,7 +69,8 @@ class LocksCollector(DatabaseCollector):
         now, found = self.context.clock(), list[Blocking]()
         for schema in self.context.led():
             state = self.context.schema_state(schema)
-            waiting = dict(state.sessions.waiting) if state.sessions else {}
+            sessions = state.sessions
+            waiting = dict(sessions.waiting) if sessions else {}
             blocking: tuple[Blocking, ...] = ()
             if waiting:
                 with self.optional("pg_locks"):

@@ -99,13 +99,14 @@ class Runner:
     @property
     def seconds(self) -> float | None:
         """How long the last run took; None while the collector has no reason to run here."""
-        return self._last[1] if self._last else None
+        last = self._last
+        return last[1] if last else None
 
     def samples(self) -> Iterator[Sample]:
         """The record: nothing while the collector has no reason to run here."""
-        name = self.collector.name
-        if self._last:
-            for metric, value in zip((SUCCESS, DURATION, LATENESS), self._last, strict=True):
+        name, last = self.collector.name, self._last  # read once: its lane may replace it meanwhile
+        if last:
+            for metric, value in zip((SUCCESS, DURATION, LATENESS), last, strict=True):
                 yield metric.sample(value, name)
         if self._last_success is not None:
             yield LAST_SUCCESS.sample(self._last_success, name)

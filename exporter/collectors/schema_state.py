@@ -95,4 +95,4 @@ class SchemaState:
         """Another exporter is the elected leader: what this one saw of the database is held no longer."""
         for peak in (self.inflight, self.lock_waiters, self.lock_waits, self.running):
             peak.clear()
-        self.board.forget((Sessions, Completions, Locks, Lag, Judgement), self.schema)
+        self.board.forget((Sessions, Completions, Locks, Lag), self.schema)

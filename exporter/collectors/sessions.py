@@ -130,8 +130,10 @@ class SessionsCollector(DatabaseCollector):
 
     def pace(self) -> float:
         """A second, or less while an attempt is slow or a completion is due."""
+        # each is read once: the budget's lane may forget it, or it may age, between two readings
         slow = any(
-            (state.sessions and state.sessions.inflight > OLD) or (state.completions and state.completions.overdue)
+            ((sessions := state.sessions) and sessions.inflight > OLD)
+            or ((completions := state.completions) and completions.overdue)
             for state in self.context.schema_states.values()
         )
         base = self.context.sample_pace(self.name)

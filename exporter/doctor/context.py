@@ -108,13 +108,9 @@ class NoElection(Election):
         super().__init__(1.0)
         self.schemas: tuple[str, ...] = ()
 
-    def led(self, now: float) -> tuple[str, ...]:  # noqa: ARG002 - it holds at any time
+    def standing(self, now: float) -> tuple[str, ...]:  # noqa: ARG002 - it holds at any time
         """The schemas to look at."""
         return self.schemas
-
-    def known(self, now: float) -> bool:  # noqa: ARG002 - it holds at any time
-        """No other exporter is asked."""
-        return True
 
 
 @dataclass(frozen=True, slots=True)

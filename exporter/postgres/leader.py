@@ -26,6 +26,15 @@ class _Lock:
     won: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    """What the last tick that worked showed; replaced whole, as every lane reads it."""
+
+    held: frozenset[str] = frozenset()
+    generation: int = 0
+    confirmed: float = float("-inf")
+
+
 class Election:
     """The locks held, as of the last tick that worked.
 
@@ -35,9 +44,7 @@ class Election:
 
     def __init__(self, interval: float) -> None:
         self._patience = MISSED_TICKS * max(interval, 1.0)
-        self._held: frozenset[str] = frozenset()
-        self._generation = 0
-        self._confirmed = float("-inf")
+        self._tick = _Tick()
 
     def contend(self, session: Session, generation: int, schemas: Iterable[str], now: float) -> None:
         """Request the lock of each schema not held yet; a new connection holds none.
@@ -46,27 +53,33 @@ class Election:
             generation: which connection this is; its locks went with the one before.
             now: monotonic seconds.
         """
-        held = self._held if generation == self._generation else frozenset()
+        before = self._tick
+        held = before.held if generation == before.generation else frozenset()
         wanted = sorted(set(schemas) - held)
         # also requested when nothing is wanted: only an answer shows that the session, and with it the lock, exists
         rows = session.rows(_Lock, "election", {"class": LOCK_CLASS, "schemas": wanted})
         held |= {row.schema for row in rows if row.won}
-        if gained := held - self._held:
+        if gained := held - before.held:
             log.info("elected", extra={"schemas": ",".join(sorted(gained))})
-        self._held, self._generation, self._confirmed = held, generation, now
+        self._tick = _Tick(held, generation, now)
 
     def assume(self, schemas: Iterable[str], now: float) -> None:
         """The server refuses the lock to everybody: each exporter leads alone, until it can be asked for again."""
-        self._held, self._generation, self._confirmed = frozenset(schemas), -1, now
+        self._tick = _Tick(frozenset(schemas), -1, now)
 
     def resign(self) -> None:
         """The session that held the locks is lost: the leader is unknown."""
-        self._held, self._confirmed = frozenset(), float("-inf")
+        self._tick = _Tick(generation=self._tick.generation)
 
     def led(self, now: float) -> tuple[str, ...]:
         """The schemas whose leader this exporter is, in order; none when its session has missed three ticks."""
-        return tuple(sorted(self._held)) if self.known(now) else ()
+        return self.standing(now) or ()
+
+    def standing(self, now: float) -> tuple[str, ...] | None:
+        """As `led`, or None while the leader is unknown; other lanes ask, so both come from one tick."""
+        tick = self._tick
+        return tuple(sorted(tick.held)) if now - tick.confirmed <= self._patience else None
 
     def known(self, now: float) -> bool:
         """Whether the last tick is recent enough to name the leader; else the leader is unknown."""
-        return now - self._confirmed <= self._patience
+        return self.standing(now) is not None
