@@ -6,7 +6,7 @@ Time between two samples is added to counters, so that what happens between two 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -15,6 +15,7 @@ from exporter.budget.attempts import OLD
 from exporter.budget.evidence import Calls, Cut, Evidence, Sessions, Waiting
 from exporter.collectors.base import DatabaseCollector
 from exporter.collectors.context import Context
+from exporter.collectors.listening import Listening, Shown
 from exporter.collectors.pools import metrics as pool
 from exporter.collectors.pools.sessions import Connection, look
 from exporter.collectors.schema_state import INFLIGHT
@@ -33,6 +34,9 @@ SECONDS = counter(
     "wait_event_type",
 )
 COUNT = gauge("river_sessions", "River's sessions by state in the last sample", "schema", "state")
+LISTENERS = gauge(
+    "river_listeners", "River's sessions that LISTEN for new jobs, as of the last sample; 0 without any", "schema"
+)
 SOURCE = "sessions"
 """Of the pool's metrics: what can be seen of River's pools from the server, all pods together."""
 FASTEST = 0.25
@@ -117,7 +121,7 @@ class SessionsCollector(DatabaseCollector):
     interval = 1.0
     lane = "sampler"
     needs = ("pg_monitor", "track_activities", "track_activity_query_size")
-    metrics = (SECONDS, COUNT, INFLIGHT, pool.CONNECTIONS, pool.MAX, pool.FREE)
+    metrics = (SECONDS, COUNT, LISTENERS, INFLIGHT, pool.CONNECTIONS, pool.MAX, pool.FREE)
     evidence = (Sessions, Waiting)
 
     def __init__(self, context: Context) -> None:
@@ -125,6 +129,8 @@ class SessionsCollector(DatabaseCollector):
         self._seconds = Counter(SECONDS)
         self._sampled: float | None = None
         self._rivers: dict[tuple[int, float], str] = {}
+        self._listening = Listening()
+        self._listeners: Mapping[str, int] = {}
         self._followed: dict[str, _Followed] = {}
         self._free = pool.MinimumUse()
 
@@ -155,6 +161,7 @@ class SessionsCollector(DatabaseCollector):
             yield self._follow(session, schema, kept, mine, now, elapsed)
             self._add(schema, kept, mine, elapsed)
             yield from self._count(schema, mine)
+            yield LISTENERS.sample(self._listeners.get(schema, 0), schema)
         for schema in self._followed.keys() - set(led):
             self._followed[schema].attempts = Attempts(float(self.context.config.river.timeout))
         self._sampled = now
@@ -189,6 +196,7 @@ class SessionsCollector(DatabaseCollector):
         """River's sessions by schema: those seen running a statement of its, and those the configuration names."""
         found: dict[str, list[tuple[_Row, Statement]]] = {}
         rivers = {}
+        shown = []
         for row in rows:
             statement, key = classify(row.query), (row.pid, row.started)
             schema = self._rivers.get(key)
@@ -198,10 +206,12 @@ class SessionsCollector(DatabaseCollector):
                 schema = statement.schema or schema or self.context.target.default
             elif schema is None and self._named(row):
                 schema = self.context.target.default
+            client = (row.address, row.usename, row.application)
+            shown.append(Shown(key, client, statement.operation, row.query, row.statement, schema))
             if schema is not None:
                 rivers[key] = schema
                 found.setdefault(schema, []).append((row, statement))
-        self._rivers = rivers
+        self._rivers, self._listeners = rivers, self._listening.update(shown)
         return found
 
     def _named(self, row: _Row) -> bool:

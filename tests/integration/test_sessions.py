@@ -210,3 +210,23 @@ def test_the_sessions_of_a_pool_of_unknown_size_say_nothing_of_what_is_free(data
         found = exporter.run("sessions")
         assert found["river_pool_connections"]["sessions", "acquired"] == 1
         assert not {"river_pool_free_ratio", "river_pool_max_connections"} & found.keys()
+
+
+def listeners(exporter: Exporter) -> float:
+    """River's listeners as of a new sample."""
+    return exporter.run("sessions")["river_listeners"]["public",]
+
+
+def test_the_listener_of_a_river_is_counted_until_it_is_gone(database: Database, river: StartRiver) -> None:
+    """Also by an exporter that came after its LISTEN; a River that only polls has sessions and no listener."""
+    with Exporter(database.exporter_url) as exporter:
+        assert listeners(exporter) == 0
+        worker = river(rate=20)
+        wait_for(lambda: listeners(exporter) == 1, 20, "the listener's LISTEN", interval=0.2)
+    with Exporter(database.exporter_url) as exporter:
+        wait_for(lambda: listeners(exporter) == 1, 30, "two pings of the listener", interval=0.5)
+        worker.stop()
+        wait_for(lambda: listeners(exporter) == 0, 20, "the listener's end", interval=0.2)
+        river(rate=20, poll_only=True)
+        wait_for(lambda: sum(sessions(exporter).values()) > 1, 20, "the polling River's sessions", interval=0.2)
+        assert [listeners(exporter) for _ in range(10)] == [0] * 10
