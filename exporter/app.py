@@ -63,7 +63,7 @@ UNDECODABLE = counter(
     "Texts of the database that were not valid UTF-8 and are shown with replacement characters",
 )
 METRICS = (UP, UNREACHABLE, BUILD, RELOADED, RELOADED_AT, DATABASE_SECONDS, UNDECODABLE, *RUNNER_METRICS)
-"""What the exporter says of itself, beside its collectors."""
+"""The exporter's metrics about itself, beside its collectors'."""
 
 
 def build_sample() -> Sample:
@@ -168,7 +168,7 @@ class App:
             log.info("configuration reloaded")
 
     def samples(self) -> Iterator[Sample]:
-        """What the exporter says of itself at this moment."""
+        """The exporter's samples about itself at this moment."""
         state = self.context.database.state
         if state is not ConnectionState.UNTRIED:
             yield UP.sample(float(state is ConnectionState.UP))
@@ -183,7 +183,7 @@ class App:
             yield from runner.samples()
 
     def healthy(self) -> tuple[bool, str]:
-        """Whether every lane makes progress; it says nothing about the database."""
+        """Whether every lane makes progress, whatever the state of the database."""
         stalled = self.schedule.stalled()
         return not stalled, f"no progress: {', '.join(stalled)}" if stalled else "OK"
 

@@ -10,7 +10,7 @@ from exporter.metrics.metric import Metric
 
 
 def catalog() -> dict[str, tuple[Metric, tuple[str, ...]]]:
-    """Each metric by name, with the names of the collectors that give it (`exporter` for what it says of itself).
+    """Each metric by name, with the names of the collectors that give it (`exporter` for those about itself).
 
     Raises:
         ValueError: two declarations of one name differ.

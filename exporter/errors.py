@@ -2,7 +2,7 @@
 
 
 class ExporterError(Exception):
-    """Something a user can mend; the message says what, where and the remedy, and holds no secret."""
+    """Something a user can fix; the message has what, where and the remedy, and holds no secret."""
 
 
 class ConfigError(ExporterError):

@@ -30,7 +30,7 @@ INTERVAL = 1.0
 
 
 class Follower:
-    """Notices that a file was written anew or another one put in its place.
+    """Notices that a file was written or replaced.
 
     Args:
         path: the file, or a link to it as in a mounted ConfigMap; None never changes.
@@ -59,9 +59,9 @@ class Follower:
 
 
 class Ending:
-    """When to end: some time after being told to, or at once when told again.
+    """When to end: some time after SIGTERM, or at once at a second one.
 
-    A sidecar is told to end once River has ended. What River did last is then still to be seen, and to be scraped.
+    A sidecar receives SIGTERM once River has ended. River's last completions are then still to be observed and scraped.
 
     Args:
         linger: seconds.

@@ -15,7 +15,7 @@ OLD = 0.5
 """Seconds from which an attempt is looked at more often."""
 
 DROPPED = 1.0
-"""Seconds past the deadline after which a statement that still runs is one that its client has given up without a
+"""Seconds past the deadline after which a statement that still runs is one that its client has abandoned without a
 cancel, as River for Rust does: the retry runs beside it."""
 
 _FIRST = 0.0005
@@ -25,8 +25,8 @@ _MAYBE_FIRST = 1.0
 
 A statement sent alone starts its transaction at its Bind message and itself at Execute: the time between is what it
 takes to read its parameters, and on an overloaded server to be given a processor. Up to River v0.22 a BEGIN goes before
-it, a round trip earlier, in which somebody's own transaction may do something as well. So beyond `_FIRST`, and always
-behind a BEGIN, the transaction's locks tell; unless they were looked up, it is the completer's up to `_LIKELY_FIRST`.
+it, a round trip earlier, in which a user's own transaction may do something as well. So beyond `_FIRST`, and always
+behind a BEGIN, the transaction's locks decide; unless they were looked up, it is the completer's up to `_LIKELY_FIRST`.
 """
 
 
@@ -44,7 +44,7 @@ class SessionRow:
         transaction_age: since the present transaction began.
         idle_since: since the state last changed.
         deadline: whether the runtime that sends this statement limits an attempt at all; Java and Ruby do not.
-        foreign: whether its transaction's locks show that it is somebody else's; None when they were not looked up.
+        foreign: whether its transaction's locks show that it is not the completer's; None when they were not looked up.
     """
 
     backend: tuple[int, float]
@@ -80,7 +80,7 @@ class Attempt:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def within(self, timeout: float) -> dict[str, float]:
-        """Its time by cause, as far as the attempt lasted: a statement that its client gave up runs on without it."""
+        """Its time by cause, as far as the attempt lasted: a statement that its client abandoned runs on without it."""
         excess = self.age - timeout if self.deadline else 0.0
         leading = self.leading()
         return {
@@ -157,7 +157,7 @@ class Attempts:
     def finished(self, row: SessionRow) -> dict[str, float]:
         """The time of the completing statement that a session ended since the sample before, by cause.
 
-        What nobody looked at while it lasted was quicker than the samples, and counts as execution.
+        What no sample observed was quicker than the samples, and counts as execution.
         """
         seconds = row.statement_age - row.idle_since
         attempt = self._ended.get(row.backend)
@@ -170,7 +170,7 @@ class Attempts:
         return max(self._running.values(), key=lambda attempt: attempt.age, default=None)
 
     def undecided(self, row: SessionRow) -> bool:
-        """Whether only the locks of the row's transaction can tell if it is the completer's."""
+        """Whether only the locks of the row's transaction can show if it is the completer's."""
         offset = row.transaction_age - row.statement_age
         doubtful = offset <= _MAYBE_FIRST and (bool(row.wrapped) or offset > _FIRST)
         return row.statement == "completing" and doubtful and self.unknown(row)
@@ -203,7 +203,7 @@ class Attempts:
             attempt = Attempt(row.backend, row.transaction, 0.0, now, row.wrapped, row.deadline)
             self._running[row.backend] = attempt
         elif row.state.startswith("idle in transaction") and attempt.wrapped is False:
-            # sent alone, it would have committed: somebody's own transaction goes on
+            # sent alone, it would have committed: a user's own transaction goes on
             del self._running[row.backend]
             self._others[row.backend] = row.transaction
             return
@@ -216,7 +216,7 @@ class Attempts:
         """Whether an attempt that ended was cut off by River, as far as can be known.
 
         River ends the session of an attempt that ran into the deadline. Through a pooler the session stays, and then
-        its length tells: what succeeds is shorter than the timeout.
+        its length shows it: what succeeds is shorter than the timeout.
         """
         if row is None:
             unseen = now - attempt.seen

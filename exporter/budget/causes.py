@@ -1,4 +1,4 @@
-"""The five causes, and which of them a sample of the completing session speaks for.
+"""The five causes, and which of them a sample of the completing session adds to.
 
 Wait events are PostgreSQL's (manual, "Wait Event Types"); their spelling changed case in 17 (WALSync was WalSync).
 """

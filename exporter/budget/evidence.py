@@ -1,6 +1,6 @@
 """What collectors observed, as frozen values: the only way from a collector to the budget, the status page and doctor.
 
-Each piece says when it was observed and is trusted for `lifetime` seconds. The runner publishes those of one run
+Each piece has the time of its observation and is trusted for `lifetime` seconds. The runner publishes those of one run
 together; `Board.latest` is the one place that asks whether a piece is still fresh. What happened, such as an attempt
 that ended at the deadline, is a running total or has a number, so no reader can miss it or count it twice.
 """
@@ -26,7 +26,7 @@ class Evidence:
     Attributes:
         key: whose it is: a schema, or a source of waits.
         at: monotonic seconds.
-        lifetime: seconds for which it says what is so now.
+        lifetime: seconds for which it counts as current.
     """
 
     lifetime: ClassVar[float] = 3.0
@@ -35,7 +35,7 @@ class Evidence:
     at: float
 
     def fresh(self, now: float) -> bool:
-        """Whether it still says what is so at `now` (monotonic seconds)."""
+        """Whether it still counts as current at `now` (monotonic seconds)."""
         return now - self.at <= self.lifetime
 
 
@@ -147,7 +147,7 @@ class Lag(Evidence):
     Attributes:
         now: Unix time of the database at the reading.
         exact: whether commits have timestamps; else a commit is known to lie between two readings.
-        count: completions by the completer that were new; JobCompleteTx not among them where it can be told.
+        count: completions by the completer that were new; without those of JobCompleteTx where they can be recognised.
         worst_seconds: the longest lag among them, at the least where it is not exact; None without any.
         latest_finalized: `finalized_at` of the latest completion seen so far (a worker's clock), Unix time.
         latest_committed: when the latest completion seen so far was committed (the database's clock), Unix time.
@@ -178,7 +178,7 @@ class Calls(Evidence):
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Evidence):
-    """What a source, its key, says of waiting for the network or a connection.
+    """A source's (its key's) observation of waiting for the network or a connection.
 
     Attributes:
         wait: as of `at`.
@@ -223,7 +223,7 @@ class Board:
         self._lock = threading.Lock()
 
     def put(self, owner: str, pieces: Iterable[Evidence]) -> None:
-        """Publish all that a collector, the `owner`, observes now; what it said before and does not repeat is gone."""
+        """Publish all that a collector, the `owner`, observes now; what it does not repeat is gone."""
         found: dict[tuple[type[Evidence], str], tuple[str, Evidence]] = {
             (type(piece), piece.key): (owner, piece) for piece in pieces
         }

@@ -38,7 +38,7 @@ class History:
         self._numbers[number % SLOTS] = number
 
     def points(self, now: float) -> Iterator[tuple[float, ...] | None]:
-        """One entry for each ten seconds, the oldest first: the seconds of each of CAUSES, None where nobody looked."""
+        """One entry for each ten seconds, the oldest first: the seconds of each of CAUSES, None where unobserved."""
         last = int(now // SLOT)
         for number in range(last - SLOTS + 1, last + 1):
             slot = number % SLOTS

@@ -1,4 +1,4 @@
-"""The budget itself: what one attempt costs at each moment, the worst of the window, and the cause that leads.
+"""The budget itself: what one attempt costs at each moment, the worst of the window, and the dominant cause.
 
 At every tick there are two attempts to reckon with: one that still waits for a connection or for the network, and one
 that is in the database after such a wait. Whichever costs more is that tick's; the window keeps the worst of them.
@@ -15,7 +15,7 @@ from exporter.budget.causes import CAUSES
 
 HYSTERESIS_SHARE = 0.2
 HYSTERESIS_SECONDS = 10.0
-"""Another cause leads only when it is a fifth larger for ten seconds: a flip must mean something."""
+"""Another cause becomes dominant only when it is a fifth larger for ten seconds: a flip must mean something."""
 
 ALIKE = 1.0
 """Seconds by which two sights of one stall may differ, as each has a pace of its own."""
@@ -23,13 +23,13 @@ ALIKE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What a source says of one cause.
+    """A source's observation of one cause.
 
     Attributes:
-        source: who says it.
-        done: seconds that attempts which got past it waited for it lately.
+        source: its name.
+        done: seconds that attempts which got past it waited for it recently.
         now: seconds that an attempt is waiting for it at this moment; 0 when none is.
-        at: when it was said, monotonic seconds.
+        at: when it was observed, monotonic seconds.
         anew: seconds that a new connection took to its first answer; of the network only.
     """
 
@@ -47,15 +47,15 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the budget says at one moment.
+    """The budget at one moment.
 
     Attributes:
         seconds: the worst attempt of the window by cause, only causes that were measured.
         ratio: their sum over the timeout.
-        cause: the leading cause once the warning threshold is passed, else None.
+        cause: the dominant cause once the warning threshold is passed, else None.
         stall: seconds that the attempt now under way has taken, or that one takes as things are now; None when nobody
             looks.
-        sources: who spoke for each cause.
+        sources: where each cause's value comes from.
         stalled: the cause that the stall is mostly made of; None where nothing stands still.
     """
 
@@ -109,8 +109,8 @@ class Budget:
                 the database could not be looked at.
             waits: `pool` and `network`, each from its best source; a cause without one is not measured.
             trips: round trips of one completion.
-            opened: whether River opened connections lately, so that an attempt may have waited for a new one, on which
-                its statement was prepared as well.
+            opened: whether River opened connections recently, so that an attempt may have waited for a new one, on
+                which its statement was prepared as well.
         """
         pool, network = waits.get("pool"), waits.get("network")
         passed: dict[str, float] = {}

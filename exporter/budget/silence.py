@@ -22,8 +22,8 @@ SLACK = 2.0
 """A job due this long before the last completion and still running is a long or an orphaned one, and shows nothing."""
 
 HEARD_WITHIN = ELECT_INTERVAL + 0.75
-"""A healthy River is heard within so many seconds, when its leader renews its term. Fetches come each second or each
-minute, as it is configured, and none comes while every worker has its job: their absence alone says nothing.
+"""A healthy River sends a statement within so many seconds, when its leader renews its term. Fetches come each second
+or each minute, as it is configured, and none while every worker has its job: their absence alone proves nothing.
 """
 
 ON_TIME = 3.0
@@ -31,7 +31,7 @@ ON_TIME = 3.0
 interval, a statement and the interval of the looks take less than 1.7 s."""
 
 BASELINE_SECONDS = 600.0
-"""Seconds for which the quickest completion tells how far the worker's clock is from the database's."""
+"""Seconds for which the quickest completion shows how far the worker's clock is from the database's."""
 
 REFUSALS = 2
 """Completing statements that end without a commit, or transactions rolled back, before completions count as refused:
@@ -116,7 +116,7 @@ class AttemptTotals:
 
 @dataclass(slots=True)
 class Silence:
-    """What is known of one River's completions. Moments are monotonic seconds unless said otherwise.
+    """What is known of one River's completions. Moments are monotonic seconds unless noted.
 
     Attributes:
         rescued_after: seconds after its attempt from which River's rescuer may end a job.
@@ -211,7 +211,7 @@ class Silence:
 
         Args:
             running: jobs that run, at most `LISTED` of them.
-            workers: how many jobs River runs at once where the configuration or `river_client` says so.
+            workers: how many jobs River runs at once where the configuration or `river_client` has it.
             trouble: when the state left `ok`, monotonic seconds; None while it is `ok`. From then on a job that is due
                 suffices, since nothing else shows an outage in which no attempt is made.
         """
@@ -282,7 +282,7 @@ class Silence:
             self._is_refused = True
 
     def _rolled_back(self, now: float) -> bool:
-        """Whether River is heard, and far more transactions roll back since the last commit than before it."""
+        """Whether River sends statements, and far more transactions roll back since the last commit than before it."""
         rollbacks = self._attempts.rollbacks
         if rollbacks is None or not self._rollbacks or now - self.polled > HEARD_WITHIN:
             return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 BEYOND = 0.25
 """Share of the time between the critical threshold and the timeout: an attempt that is past it, 6.25 s with the usual
-numbers, is more likely lost than not. A lock of 6 s that heals by itself is not."""
+numbers, is more likely lost than not. A lock of 6 s that is transient is not."""
 
 LASTING = 3.0
 """Seconds over the threshold that are no single quick attempt's any more."""

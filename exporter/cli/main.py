@@ -87,13 +87,13 @@ def _serve(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGHUP, lambda *_: hangup.set())
     follower = Follower(path if options.config_follow else None)
     app = wait_out(make, flags, ended) if options.config_follow else make()
-    if app is None:  # told to end before there was a right configuration
+    if app is None:  # SIGTERM came before there was a right configuration
         return 0
     app.start()
     while not ended.wait(0.5):
         if hangup.is_set() or follower.changed():
             hangup.clear()
-            with contextlib.suppress(ConfigError):  # said in the log, and in a metric
+            with contextlib.suppress(ConfigError):  # reported in the log, and by a metric
                 app.reload()
     logging.getLogger("exporter").info("stopping")
     app.stop()

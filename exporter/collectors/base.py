@@ -18,7 +18,8 @@ from exporter.metrics.metric import Metric, Sample
 from exporter.postgres.sessions import Lease, Session
 
 Lane = Literal["sampler", "database", "probe", "pgxpool", "pgbouncer", "budget"]
-"""A lane is a thread with what it may block on: a session, River's address, an HTTP server. It runs one at a time."""
+"""A lane is a thread with what it may block on: a session, River's connection endpoint, an HTTP server. It runs one
+collector at a time."""
 
 
 class Collector(ABC):
@@ -32,7 +33,7 @@ class Collector(ABC):
         elected: whether only the elected exporter runs it, because every other would say the same.
         evidence: every kind of evidence it may yield, beside its samples.
         needs: capabilities it cannot do without; while one is missing it does not run and shows nothing. Only those
-            that the catalogue tells: what shows by trying would never be tried again.
+            that the catalogue shows: what shows by trying would never be tried again.
         partial: why the last run left a part or a schema out, while it published the others.
     """
 

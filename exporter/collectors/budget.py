@@ -66,7 +66,7 @@ HEALTHY = 1.0
 """A network whose answers take less, in seconds, does not explain a silence."""
 
 GONE = 60.0
-"""Seconds without any session of River's after which nothing can be said of its completions."""
+"""Seconds without any session of River's after which its completions count as not observable."""
 
 CAPABILITIES = ("pg_monitor", "track_activities")
 """Without these River's sessions cannot be seen; one that no collector reports is there."""

@@ -1,6 +1,6 @@
 """Capabilities: what the server and the role let the exporter see, and the fix for each one that is missing.
 
-The catalogue tells most of them before anything is read (collector `target`). The rest shows only when a query is
+The catalogue shows most of them before anything is read (collector `target`). The rest shows only when a query is
 refused: a view that a provider closed, a function whose EXECUTE was revoked, a text that cannot be converted.
 """
 
@@ -201,7 +201,7 @@ def fixed_for(role: str, capability: str) -> str:
 
 
 def report(capability: str, remedy: str, schema: str = "", reason: str = "") -> None:
-    """One line about a capability that is missing; the caller sees to it that it is said once."""
+    """One line about a capability that is missing; the caller logs it once."""
     level = logging.INFO if capability in OPTIONAL else logging.WARNING
     extra = {**_labels(capability, schema), "remedy": remedy} | ({"reason": reason} if reason else {})
     log.log(level, "capability missing", extra=extra)

@@ -21,11 +21,11 @@ from exporter.postgres.sessions import Database, Lease
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The watched database, as its catalogue last told it; None or empty means that it has not been asked yet.
+    """The watched database, as its catalogue last had it; None or empty means that it has not been asked yet.
 
     `default` is the schema that River's names without one mean: the first in the search path, else of `schemas`.
-    `remedies` says of a missing capability what mends it on this server, where the general remedy would not.
-    `lacking` says in which schemas a capability is missing that depends on the schema. `role` is quoted, as SQL has it.
+    `remedies` has the fix of a missing capability for this server, where the general remedy would not.
+    `lacking` has the schemas in which a capability is missing, where it depends on them. `role` is quoted for SQL.
     """
 
     schemas: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ OVERLAP = 60.0
 """Seconds of finalized_at, before the last commit seen, that each reading looks at again for late commits."""
 
 FORGOTTEN = 600.0
-"""After so many seconds without a reading the next one only begins anew: another exporter spoke meanwhile."""
+"""After so many seconds without a reading the next one only starts again: another exporter was the leader meanwhile."""
 
 REMEMBERED = 50_000
 """Ids of jobs that are remembered, 8 bytes each."""
@@ -104,7 +104,7 @@ class _Schema:
         }
 
     def fresh(self, ids: Sequence[int]) -> list[int]:
-        """Places of the ids not counted lately: a row that is written again after its completion is not new."""
+        """Places of the ids not counted recently: a row that is written again after its completion is not new."""
         return [place for place, number in enumerate(ids) if not any(_holds(each, number) for _, each in self.counted)]
 
     def remember(self, taken: float, ids: list[int]) -> None:
@@ -143,7 +143,7 @@ class LagCollector(SchemaCollector):
         return super().pace() if exact else min(FIRST_SIGHT_INTERVAL, super().pace())
 
     def read(self, session: Session) -> Iterator[Sample | Evidence]:
-        """Every schema; the sums of those that were read: one that stands still would say that nothing completes."""
+        """Every schema; the sums of those that were read: one that is not updated reports that nothing completes."""
         yield from super().read(session)
         for each in (self._lag, self._completed, self._finished):
             yield from (sample for sample in each.samples() if sample.labels[0] in self.served)

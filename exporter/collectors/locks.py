@@ -65,7 +65,7 @@ class LocksCollector(DatabaseCollector):
         return self.context.sample_pace(self.name)
 
     def read(self, session: Session) -> Iterator[Sample | Evidence]:
-        """Look if somebody waits."""
+        """Read the lock queues if a session waits."""
         now, found = self.context.clock(), list[Blocking]()
         for schema in self.context.led():
             state = self.context.schema_state(schema)

@@ -117,7 +117,7 @@ class PgbouncerCollector(Collector):
         return pools, self._connection.execute("SHOW DATABASES").fetchall()
 
     def _rivers(self, pools: list[dict[str, Any]], databases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The pools of River's database: of its user where that is known, else of everybody but the exporter."""
+        """The pools of River's database: of its user where that is known, else of all users but the exporter's."""
         river, own = self.context.river.parameters(), self.context.database.address.parameters()
         name = river.get("dbname")
         names = {row["name"] for row in databases if name in (row["name"], row["database"])} or {name}

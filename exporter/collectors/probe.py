@@ -57,7 +57,7 @@ class _Answer:
 
 
 class ProbeCollector(Collector):
-    """Asks every second, connects anew every fifteenth."""
+    """Asks every second, opens a new connection every fifteenth."""
 
     name = "probe"
     interval = 1.0
@@ -115,7 +115,7 @@ class ProbeCollector(Collector):
         self.context.board.put(self.name, self._observed())
 
     def network(self, now: float) -> Wait | None:
-        """What the budget is told of the network: the last round trip, and what the one under way has waited so far."""
+        """What the budget gets of the network: the last round trip, and what the one under way has waited so far."""
         answer = self._answer
         if answer is None and self._since is None:
             return None
@@ -123,7 +123,7 @@ class ProbeCollector(Collector):
         return Wait("probe", answer.network if answer else 0.0, waited, now, anew=self._anew)
 
     def pool(self, now: float) -> Wait | None:
-        """What it is told of a pooler in between, which answers itself while the question waits for a server."""
+        """What it gets of a pooler in between, which answers itself while the question waits for a server."""
         if not self.context.behind_pooler():
             return None
         answer = self._answer
@@ -144,7 +144,7 @@ class ProbeCollector(Collector):
         except Unreachable as error:
             self._answer = None
             if error.reason != "timeout":
-                self._since = None  # it was told no at once: that is no wait
+                self._since = None  # it was refused at once: that is no wait
             raise
         query = seconds["query"]
         if anew:

@@ -1,4 +1,4 @@
-"""Queue names as label values: so many of them, the others folded into one."""
+"""Queue names as label values: so many of them, the others aggregated into one."""
 
 from __future__ import annotations
 

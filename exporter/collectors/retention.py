@@ -99,7 +99,7 @@ class RetentionCollector(SchemaCollector):
         """Seconds for which River keeps a job of this state; None while that is not known.
 
         What is not configured shows by the age at which jobs were deleted. River's default counts only where either
-        that says that it is no longer, or the cleaner's statement does not come to an end: a cleaner that is at work
+        which shows that it is no longer, or the cleaner's statement does not come to an end: a cleaner that is at work
         and deletes nothing may as well have a longer retention.
         """
         configured = getattr(self.context.config.river.settings.retention, state)

@@ -151,7 +151,7 @@ class RiverCollector(SchemaCollector):
         clients = None
         if self.context.capable("river_client", schema):
             (clients,) = session.rows(_Clients, "river_clients", schema=schema)
-        if alive := (clients and clients.clients) or row.clients:  # without a running job nobody knows
+        if alive := (clients and clients.clients) or row.clients:  # without a running job it is unknown
             yield CLIENTS.sample(alive, schema)
         known = (clients and clients.workers) or self.context.config.river.workers
         if known:
@@ -160,6 +160,6 @@ class RiverCollector(SchemaCollector):
             yield WORKERS.sample(workers, schema)
 
     def _stalled(self, schema: str) -> bool:
-        """Whether jobs may be marked running that have ended: such a peak says nothing of the workers."""
+        """Whether jobs may be marked running that have ended: such a peak proves nothing about the workers."""
         condition = self.context.schema_state(schema).condition
         return condition is not None and condition.state is not CompleterState.OK

@@ -17,7 +17,7 @@ from exporter.postgres.sessions import Unreachable, one_line
 log = logging.getLogger("exporter.collector")
 
 RETRY = 15.0
-"""Seconds until a collector whose run failed is run again, at most: blindness ends with the fault."""
+"""Seconds until a collector whose run failed is run again, at most: collecting resumes when the fault ends."""
 
 LIFETIME_INTERVALS = 3
 MINIMUM_LIFETIME = 10.0

@@ -1,4 +1,4 @@
-"""When collectors run: one thread per lane, each collector at its own pace, never beside itself."""
+"""When collectors run: one thread per lane, each collector at its own interval, never twice at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STALLED_AFTER = 60.0
 """Seconds after which a run that is due counts as wedged; every wait of a lane has a deadline well below."""
 
 SOON = 1.0
-"""Seconds until a collector that had no reason to run is asked again, if its own pace is slower."""
+"""Seconds until a collector that had no reason to run is asked again, if its own interval is longer."""
 
 
 class Lane(threading.Thread):

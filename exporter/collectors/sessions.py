@@ -46,7 +46,7 @@ _POLLS = {"JobGetAvailable", "LeaderAttemptElect", "LeaderAttemptReelect"}
 """What only workers send, by the same pool as their completer."""
 
 YOUNG = 60.0
-"""Seconds in which a connection of River's counts as opened lately: somebody waited for it."""
+"""Seconds in which a connection of River's counts as opened recently: a request waited for it."""
 
 _CONTROL = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 _STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborted)")
@@ -91,7 +91,7 @@ class _Locks:
 
     @property
     def tell(self) -> bool:
-        """Whether they tell anything: a trigger of river_job's may have touched any table."""
+        """Whether they prove anything: a trigger of river_job's may have touched any table."""
         return self.others or not self.foreign
 
 
@@ -180,7 +180,7 @@ class SessionsCollector(DatabaseCollector):
         return kept
 
     def _pool(self, now: float, rows: list[_Row]) -> Iterator[Sample | Evidence]:
-        """River's connections as the server has them; how many there may be only where River's own URL says so."""
+        """River's connections as the server has them; how many there may be only where River's own URL has it."""
         busy = [row for row in rows if row.state != "idle"]
         yield pool.CONNECTIONS.sample(len(busy), SOURCE, "acquired")
         yield pool.CONNECTIONS.sample(len(rows) - len(busy), SOURCE, "idle")
@@ -295,7 +295,7 @@ class SessionsCollector(DatabaseCollector):
     ) -> set[tuple[int, float]]:
         """Sessions whose completing statement ended since the sample before.
 
-        A session that was seen idle with the same `query_start` has ended nothing, whatever its `state_change` says:
+        A session that was seen idle with the same `query_start` has ended nothing, whatever its `state_change` is:
         sqlx pings an idle connection by a bare Sync, which moves that alone.
         """
         ended, seen = set(), {}
@@ -337,7 +337,7 @@ class SessionsCollector(DatabaseCollector):
             deadline=statement.runtime not in NO_DEADLINE,
         )
         if kept.wrapped and statement.operation == "COMMIT" and kept.attempts.unknown(found) and found.slow:
-            # its statement was too quick to be seen, but what it locked tells whose commit this is
+            # its statement was too quick to be seen, but what it locked shows whose commit this is
             locks = self._locks(session, row)
             completes = locks is not None and locks.completes
             return replace(found, statement="completing" if completes else "other", wrapped=True, foreign=False)
@@ -347,7 +347,7 @@ class SessionsCollector(DatabaseCollector):
         return found
 
     def _locks(self, session: Session, row: _Row) -> _Locks | None:
-        """What a session's transaction has locked; None where the server refuses to tell."""
+        """What a session's transaction has locked; None where the server refuses the query."""
         with self.optional("pg_locks"):
             (locks,) = session.rows(
                 _Locks, "sessions_locks", {"pid": row.pid, "database": self.context.target.database}

@@ -1,6 +1,6 @@
 """Stuck jobs: in state running, though their client is gone or their kind never took so long; the rescuer takes them.
 
-Facts (River v0.16 to v0.51): a job whose client died, and up to v0.39 one whose completion was given up, stays
+Facts (River v0.16 to v0.51): a job whose client died, and up to v0.39 one whose completion was abandoned, stays
 `running` until the rescuer finds it, `RescueStuckJobsAfter` after its attempt; it then runs again. The last of
 `attempted_by` made it.
 """
@@ -89,7 +89,7 @@ class _Schema:
 
 
 class StuckCollector(SchemaCollector):
-    """Judges what runs by what completed lately and by who is still there."""
+    """Judges running jobs by those that completed recently and by the clients that are alive."""
 
     name = "stuck"
     interval = 15.0

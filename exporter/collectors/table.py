@@ -1,7 +1,7 @@
 """Table: the health of river_job: rows, sizes, scans, vacuum, indexes, distance to wraparound; all from the catalogue.
 
 Facts (PostgreSQL manual): "The Cumulative Statistics System", "Routine Vacuuming"; 2^31 transactions are the limit.
-Bloat shows as bytes per live row that grow: the role may not read the pages themselves. A GIN index tells of its
+Bloat shows as bytes per live row that grow: the role may not read the pages themselves. A GIN index shows its
 pending list only through the extension pgstattuple (manual, "GIN Fast Update Technique"), where that is installed.
 """
 

@@ -1,6 +1,6 @@
 """Target: which schemas hold River, what the server is, and what this role may see.
 
-A part that is missing turns off only what needs it, with a log line that says how to fix it.
+A part that is missing turns off only what needs it, with a log line that has the fix.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Facts (PostgreSQL manual, "Routine Vacuuming", "Replication Slots", "Prepared Transactions"): a dead row stays while any
 of these still needs a transaction from before its death. The role needs pg_monitor to see the other sessions; slots and
-prepared transactions everybody sees.
+prepared transactions are visible to every role.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class VacuumCollector(DatabaseCollector):
             yield TRANSACTIONS.sample(row.transactions if row else 0.0, holder)
 
     def _seconds(self, holder: str, row: _Holder | None, now: float) -> float:
-        """As the view says; of a slot or standby, since when its oldest transaction has not advanced."""
+        """As the view has it; of a slot or standby, since when its oldest transaction has not advanced."""
         if row is None:
             self._holding.pop(holder, None)
             return 0.0

@@ -163,7 +163,7 @@ class River(Endpoint, frozen=True):
 
 
 class Thresholds(_Section, frozen=True):
-    """Shares of the timeout from which people are told."""
+    """Alert thresholds as shares of the timeout."""
 
     warning: Ratio = 0.3
     critical: Ratio = 0.5
@@ -516,7 +516,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _check(config: Config, source: _Source) -> Iterator[str]:
-    """What no single key can tell, one problem at a time."""
+    """Problems of several keys together, one at a time."""
     for section in ("database", "river", "pgbouncer"):
         endpoint: Endpoint = getattr(config, section)
         if endpoint.url and endpoint.url_file:

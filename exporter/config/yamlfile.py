@@ -1,4 +1,4 @@
-"""A YAML file that knows on which line each of its keys stands, and says so in every error."""
+"""A YAML file that knows on which line each of its keys stands, and names it in every error."""
 
 from __future__ import annotations
 

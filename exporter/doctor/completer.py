@@ -58,7 +58,7 @@ class Statements:
     blocks: float = 0.0
 
     def since(self, before: Statements) -> Statements:
-        """What was added since; the longest cannot be told. After a reset nothing can."""
+        """What was added since; the longest is unknown. After a reset all of it is."""
         if self.calls < before.calls:
             return Statements()
         return Statements(

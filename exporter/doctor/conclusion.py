@@ -20,7 +20,7 @@ CHECKS_OF: Mapping[str, tuple[str, ...]] = {
     "execution": ("triggers", "indexes", "dead-rows", "completing-plan", "completing-statement"),
     "storage": ("synchronous-standby", "checkpoints", "storage-waits"),
 }
-"""Checks that may hold the remedy, by cause: the first that found something leads."""
+"""Checks that may hold the remedy, by cause: the first that found something comes first."""
 
 SHOWS: Mapping[str, str] = {
     "locks": "lock",
@@ -76,7 +76,7 @@ class Conclusion:
 def leading(findings: Sequence[Finding], schema: str | None, cause: str | None) -> Finding | None:
     """The finding that holds the remedy: of the cause's checks the first that found something, else the worst.
 
-    A symptom leads only where nothing else was found.
+    A symptom comes first only where nothing else was found.
     """
     mine = [each for each in findings if each.status in SERIOUS and each.schema in (None, schema)]
     for check in CHECKS_OF.get(cause or "", ()):

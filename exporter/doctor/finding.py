@@ -1,4 +1,4 @@
-"""What doctor says: findings, each of a check with a stable name that runbooks refer to."""
+"""What doctor reports: findings, each of a check with a stable name that runbooks refer to."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ _REMEDY = "look at the way between the pod and the server: node, mesh or proxy s
 class Tries:
     """What many tries through River's endpoint took, in seconds; `failed` has the reason and text of each failure.
 
-    `limited` is what the server said when the role had no connection left for doctor, which is no fault of the network.
+    `limited` is the server's message when the role had no connection left for doctor, which is no fault of the network.
     """
 
     phases: list[dict[str, float]] = field(default_factory=list)

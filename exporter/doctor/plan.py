@@ -71,7 +71,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What EXPLAIN said; times in seconds, `primary` the name of the primary key, empty without one."""
+    """EXPLAIN's output; times in seconds, `primary` the name of the primary key, empty without one."""
 
     nodes: tuple[Node, ...]
     took: float

@@ -1,4 +1,4 @@
-"""What a remedy may print: names quoted by psycopg, and for each session whether anybody may be told to end it."""
+"""What a remedy may print: names quoted by psycopg, and for each session whether a remedy may end it."""
 
 from __future__ import annotations
 

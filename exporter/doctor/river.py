@@ -118,7 +118,7 @@ def judge(values: Values, schema: str, *, completing: bool) -> Iterator[Finding]
 
 
 def judge_version(migration: int) -> Finding:
-    """What a migration tells of the version."""
+    """What a migration shows of the version."""
     since = max((version for number, version in MIGRATION_SINCE.items() if migration >= number), default=None)
     if since and since >= REQUEUES_SINCE:
         return VERSION.ok(
@@ -144,7 +144,7 @@ def judge_leader(present: float, lease: float | None, busy: float) -> Finding:
 
 
 def judge_stuck(reasons: dict[str, float], *, completing: bool) -> Finding:
-    """Whether running jobs are orphaned; not told while finished jobs wait for their completion."""
+    """Whether running jobs are orphaned; not reported while finished jobs wait for their completion."""
     jobs = sum(reasons.values())
     evidence = [f"{reason.replace('_', ' ')}: {number:,.0f}" for reason, number in reasons.items() if number]
     if not jobs:

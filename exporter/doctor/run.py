@@ -161,7 +161,7 @@ def _findings(group: Group, doctor: DoctorContext) -> Iterator[Finding]:
 
 
 def _in_session(group: Group, doctor: DoctorContext) -> Iterator[Finding | tuple[str | None, Finding]]:
-    """What the group says, with a session of a deadline of its own where the database answers."""
+    """The group's findings, with a session of a deadline of its own where the database answers."""
     if not doctor.answers:
         yield from group.examine(doctor)
         return
@@ -183,7 +183,7 @@ def _not_examined(check: Check, error: Exception) -> Finding:
 
 
 def _quietly(look: Callable[[DoctorContext], Any], doctor: DoctorContext) -> Any:
-    """What a first look saw; None when it could not: the second look says why."""
+    """What a first look saw; None when it could not: the second look has the reason."""
     try:
         return look(doctor)
     except (ExporterError, psycopg.Error):

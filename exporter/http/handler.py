@@ -154,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
             self.handle_one_request()
 
     def handle_one_request(self) -> None:
-        """Read one request with http.server's parser, which tells whether the connection goes on, and answer it."""
+        """Read one request with http.server's parser, which decides whether the connection goes on, and answer it."""
         self.close_connection = True
         try:
             self.raw_requestline = self.rfile.readline(_MAX_LINE + 1)

@@ -147,12 +147,12 @@ class Users:
             self._changed.notify()
 
     def _digest(self, user: str, hashed: bytes, password: bytes) -> bytes:
-        """A key for the caches that tells nothing without this process' secret; a changed hash changes it."""
+        """A key for the caches that reveals nothing without this process' secret; a changed hash changes it."""
         parts = (user.encode("utf-8", "surrogatepass"), hashed, password)
         return hmac.digest(self._key, b"".join(len(part).to_bytes(4, "big") + part for part in parts), hashlib.sha256)
 
     def _decoy(self, users: Mapping[str, bytes], user: str) -> bytes:
-        """A hash for a user who isn't there, as costly as one of those who are: time doesn't tell them apart."""
+        """A hash for a user who isn't there, as costly as one of those who are: the time does not distinguish them."""
         hashes = sorted(users.values())
         return hashes[self._digest(user, b"", b"")[0] % len(hashes)][:29] + b"." * 31
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 MASK = "******"
 # Passwords are rotated while the process lives; the oldest are forgotten.
 _MAX_SECRETS = 64
-# A shorter secret is masked only where it stands as a word: `a` everywhere would leave no text, and tell the secret.
+# A shorter secret is masked only where it stands as a word: `a` everywhere would leave no text, and reveal the secret.
 _MIN_ANYWHERE = 6
 
 # A PostgreSQL URL's password may hold anything, blanks too: up to the last @ of the line.

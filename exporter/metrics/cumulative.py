@@ -1,8 +1,8 @@
 """Counters made from the server's cumulative statistics, which can be reset, evicted or come from another server.
 
-Facts (PostgreSQL manual, "The Cumulative Statistics System"): a crash and `pg_stat_reset*()` begin anew at zero, and
+Facts (PostgreSQL manual, "The Cumulative Statistics System"): a crash and `pg_stat_reset*()` start again at zero, and
 the latter sets `stats_reset`; a clean restart keeps the numbers; a promoted standby has the system identifier of its
-former primary but numbers of its own. So the start time of the server, read beside the numbers, says whose they are.
+former primary but numbers of its own. So the start time of the server, read beside the numbers, identifies them.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Differences(Generic[Key]):
         """The rises since the reading before, of every key in this one; never negative.
 
         The first reading, and the first of another `source`, rise by nothing. After a reset, or where any number of a
-        key fell, that key counts from zero: all it has was gathered since.
+        key fell, that key counts from 0: all it has was gathered since.
 
         Args:
-            source: tells one server, and one run of it, from another: its start time, read beside the numbers.
+            source: distinguishes one server, and one run of it, from another: its start time, read beside the numbers.
             reading: the numbers per key, as many as ever for a key.
             reset: the statistic's `stats_reset`, where it has one.
         """

@@ -37,7 +37,7 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A summary's state: how many observations, and their sum. It has no quantiles, which nobody could add up."""
+    """A summary's state: how many observations, and their sum. It has no quantiles, which cannot be added up."""
 
     count: float
     total: float

@@ -1,4 +1,4 @@
-"""Peaks: what came and went between two scrapes is still told at the next one."""
+"""Peaks: what came and went between two scrapes is still reported at the next one."""
 
 from __future__ import annotations
 

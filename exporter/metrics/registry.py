@@ -15,7 +15,7 @@ from exporter.metrics.snapshot import Snapshot
 
 
 def expose(snapshot: Snapshot, live: Callable[[], Iterable[Sample]]) -> CollectorRegistry:
-    """A registry that reads `snapshot`, and what `live` says of the exporter itself at that moment."""
+    """A registry that reads `snapshot`, and `live`, the samples about the exporter itself at that moment."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_SnapshotCollector(snapshot, live))
     return registry

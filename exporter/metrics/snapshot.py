@@ -59,7 +59,7 @@ class Snapshot:
             peak.window = window
 
     def held(self) -> Iterator[Sample]:
-        """The peaks of their windows, whoever saw them."""
+        """The peaks of their windows, of all collectors."""
         now = self._clock()
         for metric, peak in self._peaks:
             for labels, value in peak.items(now):

@@ -1,4 +1,4 @@
-"""Samples looked up by metric and labels, for whoever reads the snapshot other than a scraper."""
+"""Samples looked up by metric and labels, for readers of the snapshot other than a scraper."""
 
 from __future__ import annotations
 

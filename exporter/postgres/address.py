@@ -60,7 +60,7 @@ class Address:
         key: the configuration section it comes from, for messages.
         endpoint: its `url`, `url_file` and `password_file`.
         url: what stands in for a URL the section does not give, such as `DATABASE_URL`.
-        over: libpq parameters that win over what the URL says.
+        over: libpq parameters that win over the URL's.
         named: a configuration key as a message names it.
     """
 
@@ -104,7 +104,7 @@ class Address:
         return tuple(name for name in _split(self._source()[1])[1] if not (sent and _SENT.fullmatch(name)))
 
     def pool_max_connections(self) -> int | None:
-        """The `pool_max_conns` of River's own URL, or None where it is not said."""
+        """The `pool_max_conns` of River's own URL, or None where it is not set."""
         value = _split(self._source()[1])[1].get("pool_max_conns", "")
         return int(value) if value.isdigit() else None
 
@@ -176,14 +176,14 @@ def addresses(
     timeout = str(max(2, round(config.database.connect_timeout)))
     own = {"connect_timeout": timeout}
     common = {**own, "application_name": APPLICATION}
-    # ours, whatever PGCLIENTENCODING or the URL says: what the server cannot convert is replaced where it is read
+    # ours, whatever PGCLIENTENCODING or the URL has: what the server cannot convert is replaced where it is read
     encoding = {"client_encoding": CLIENT_ENCODING}
     database = Address(
         "database", config.database, fallback, {**common, **encoding, "options": _settings(config)}, named
     )
     own_river = config.river.url or config.river.url_file
-    # through River's address nothing but SELECT 1 is sent: no options and no name of ours, which PgBouncer would refuse
-    # or leave on its server connection
+    # to River's connection endpoint nothing but SELECT 1 is sent: no options and no name of ours, which PgBouncer would
+    # refuse or leave on its server connection
     river = Address("river", config.river, None, own, named) if own_river else None
     river = river or Address("database", config.database, fallback, common, named)
     own_pgbouncer = config.pgbouncer.url or config.pgbouncer.url_file
@@ -209,7 +209,7 @@ def unencrypted(found: Iterable[Address | None], environment: Mapping[str, str])
 def _settings(config: Config) -> str:
     """Session settings, as startup options: they can never stay on a pooler's server connection.
 
-    The keepalives are the server's: it gives up a session, and its advisory lock, of a pod that vanished within 5 s.
+    The keepalives are the server's: it ends a session, and its advisory lock, of a pod that vanished within 5 s.
     """
     milliseconds = {
         "statement_timeout": config.database.statement_timeout,
@@ -257,7 +257,7 @@ def _split(url: str) -> tuple[str, dict[str, str]]:
     if not url.startswith(_SCHEMES):
         pairs = list(_PAIR.finditer(url))
         if "".join(pair[0] for pair in pairs) != url.rstrip():
-            return url, {}  # libpq says what is wrong with it
+            return url, {}  # libpq reports what is wrong with it
         others = {pair[1]: re.sub(r"\\(.)", r"\1", pair[2].strip("'")) for pair in pairs if _foreign(pair[1])}
         return "".join(pair[0] for pair in pairs if pair[1] not in others).strip(), others
     head, mark, query = url.rpartition("?")

@@ -15,7 +15,7 @@ from psycopg import adapt, pq
 from psycopg.abc import AdaptContext, Buffer
 
 CLIENT_ENCODING = "UTF8"
-"""Requested at every connect, whatever PGCLIENTENCODING or a URL says."""
+"""Requested at every connect, whatever PGCLIENTENCODING or a URL has."""
 
 TYPES = ("text", "varchar", "name", "bpchar", '"char"')
 """Types whose values are texts; arrays of them use the same loaders."""

@@ -33,12 +33,12 @@ def render(
     password: str | None = None,
     replicas: int = 1,
 ) -> str:
-    """The SQL script, for psql or any client, that creates or mends the role.
+    """The SQL script, for psql or any client, that creates or updates the role.
 
     Args:
         schemas: the schemas River's tables are in.
         role: name of the role.
-        password: set when given; otherwise the role is created without one and a comment says how to set it.
+        password: set when given; otherwise the role is created without one and a comment has the command that sets it.
         replicas: exporters that run at the same time; each needs three connections, and a rolling update one more set.
 
     Raises:

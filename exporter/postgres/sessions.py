@@ -1,7 +1,7 @@
 """Sessions on the watched database: few, read-only, each run with a deadline of the client's own.
 
 Facts: a statement_timeout does not help when the network or the backend hangs, so every wait of this client ends at a
-deadline of its own, and the connection is given up with it.
+deadline of its own, and the connection is closed with it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CHECK_DEADLINE = 2.0
 _PATTERNS = (
     (
         "auth",
-        # the last is about the exporter's own role, and says nothing of River's
+        # the last is about the exporter's own role, and proves nothing about River's
         r"authentication|password|pg_hba|is not permitted|role .* does not exist|no such user|SASL|many .* for role",
     ),
     ("dns", r"translate host name|name or service not known|resolve|nodename nor servname|no address associated"),
@@ -361,7 +361,7 @@ class HeldLease(Lease):
 
 
 class _PooledConnection(Connection):
-    """Reports each attempt of the pool to connect: the pool's own error says only that time is up."""
+    """Reports each attempt of the pool to connect: the pool's own error has only that time is up."""
 
     @classmethod
     def connect(cls, conninfo: str = "", *, lease: PooledLease, **kwargs: Any) -> Self:  # type: ignore[override]
@@ -404,7 +404,7 @@ class PooledLease(Lease):
             self.state = ConnectionState.UP
 
     def retry(self) -> None:
-        """Connect in the background where there is no connection; the pool gives up after some seconds."""
+        """Connect in the background where there is no connection; the pool stops trying after some seconds."""
         self._pool.check()
 
     def drain(self) -> None:

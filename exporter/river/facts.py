@@ -13,13 +13,13 @@ HOT_OPERATION_TIMEOUT = 10.0
 the completer up to v0.38)."""
 
 COMPLETER_ATTEMPTS = 3
-"""Attempts at one batch before it is given up."""
+"""Attempts at one batch before River abandons it."""
 
 COMPLETER_SLEEPS = (1.0, 2.0, 4.0)
 """Sleep after each failed attempt, the last one included, ±10 %: rivershared/util/serviceutil."""
 
 COMPLETER_GIVES_UP = COMPLETER_ATTEMPTS * HOT_OPERATION_TIMEOUT + sum(COMPLETER_SLEEPS)
-"""How long a batch is tried for before it is given up."""
+"""How long a batch is tried for before River abandons it."""
 
 COMPLETER_TICK = 0.05
 """How often the completer looks at what waits."""
@@ -40,7 +40,7 @@ BACKLOG_PRESSURE = 10_000
 """Waiting jobs from which workers block, from v0.40 on."""
 
 REQUEUES_SINCE = (0, 40)
-"""Since this version a batch that is given up is put back. Before, it is lost: its jobs stay ``running``
+"""Since this version an abandoned batch is queued again. Before, it is lost: its jobs stay ``running``
 until the rescuer takes them, and run again."""
 
 NO_TRANSACTION_SINCE = (0, 24)

@@ -12,7 +12,7 @@ from exporter.status.view import as_data, look
 
 
 class Status:
-    """The page and its data, made anew from memory at each request.
+    """The page and its data, made from memory at each request.
 
     Args:
         runners: of the collectors.

@@ -1,4 +1,4 @@
-"""The status page as HTML: whole on the server, so that it says everything without its script."""
+"""The status page as HTML: whole on the server, so that it shows everything without its script."""
 
 from __future__ import annotations
 

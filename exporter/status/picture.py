@@ -93,7 +93,7 @@ def _steps(floor: Sequence[float], heights: Sequence[float], step: float, scale:
 
 
 def _gaps(points: Sequence[object | None]) -> list[tuple[int, int]]:
-    """Where nobody looked: (first point, how many)."""
+    """Where there was no observation: (first point, how many)."""
     found: list[tuple[int, int]] = []
     for index, point in enumerate(points):
         if point is not None:

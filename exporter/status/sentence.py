@@ -1,4 +1,4 @@
-"""One sentence that says what is happening to a River's completions."""
+"""One sentence on the state of a River's completions."""
 
 from __future__ import annotations
 

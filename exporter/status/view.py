@@ -21,7 +21,7 @@ from exporter.postgres.state import ConnectionState
 from exporter.status.sentence import Moment, largest, sentence
 
 MOST_QUEUES, MOST_RIVERS = 200, 4
-"""Queues, and schemas with a picture, that are shown; of what is more the number is said."""
+"""Queues, and schemas with a picture, that are shown; of further ones the number is shown."""
 
 RUNBOOKS = "https://github.com/river-exporter/river-exporter/blob/main/docs/runbooks"
 """Where the alerts' runbooks are published."""
@@ -35,13 +35,13 @@ class RiverView:
 
     Attributes:
         level: one of LEVELS.
-        text: the sentence that says what is happening.
+        text: the sentence on the state.
         state: of the completions; None where another exporter reports it.
         silence: seconds since a completion was committed while one is due; None when none is due, or it is not known.
         ratio: of the worst attempt within the window over the timeout, at most 1; None while nothing is known.
         seconds: of that attempt by cause.
         stall: seconds that the attempt now under way has taken; None when nobody looks.
-        history: seconds by CAUSES each ten seconds of the last half an hour, None where nobody looked.
+        history: seconds by CAUSES each ten seconds of the last half an hour, None where there was no observation.
         blocking: waiting sessions and who is at the root; None where details are off.
     """
 
@@ -106,7 +106,7 @@ class CollectorView:
 
 @dataclass(frozen=True, slots=True)
 class CapabilityView:
-    """One part that the exporter may see or not, and what mends it."""
+    """One part that the exporter may observe or not, and its fix."""
 
     name: str
     there: bool

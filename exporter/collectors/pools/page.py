@@ -23,14 +23,14 @@ MOST_BYTES = 4 * 1024 * 1024
 """A page larger than this is refused: River's has some kilobytes."""
 
 GRACE = 5.0
-"""Seconds after the deadline from which a fetch that still hangs is given up."""
+"""Seconds after the deadline from which a fetch that still hangs is abandoned."""
 
 MOST_THREADS = 2
 """Fetches of one page that may hang at the same time; what they hold is a thread and a socket each."""
 
 
 class PageError(ExporterError):
-    """The page could not be had; the message says why."""
+    """The page could not be fetched; the message has the reason."""
 
 
 class Page:
@@ -38,7 +38,7 @@ class Page:
 
     Args:
         deadline: seconds a fetch may take as a whole.
-        grace: seconds after its deadline from which a fetch that still hangs is given up.
+        grace: seconds after its deadline from which a fetch that still hangs is abandoned.
         pool: how it is asked.
     """
 
@@ -51,7 +51,7 @@ class Page:
         self._hangs = False
 
     def start(self) -> None:
-        """Begin a fetch, unless the last one still hangs and is not given up, or as many hang as may."""
+        """Begin a fetch, unless the last one still hangs and is not abandoned, or as many hang as may."""
         now = time.monotonic()
         self._fetches = [fetch for fetch in self._fetches if fetch.is_alive()]
         last = self._fetches[-1].ends + self._grace if self._fetches else now
@@ -79,7 +79,7 @@ class Page:
 
 
 class _Fetch(threading.Thread):
-    """One attempt, whose result nobody looks at any more once it is given up; `ends` in monotonic seconds."""
+    """One attempt, whose result is no longer read once it is abandoned; `ends` in monotonic seconds."""
 
     def __init__(self, url: str, deadline: float, pool: Pool) -> None:
         super().__init__(name="page", daemon=True)

@@ -1,7 +1,7 @@
 """River's pools as PostgreSQL's sessions show them, where the size of one is known from River's own URL.
 
 A process of River's is known by its address, user and application name: each has a pool of its own. A connection that
-is taken and idle outside a transaction looks like a free one, so at most what is said here is free.
+is taken and idle outside a transaction looks like a free one, so the free connections here are an upper bound.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def look(connections: Iterable[Connection], most: int) -> ServerView | None:
     """Look at each process's sessions, of which it may have `most`.
 
     Returns None without any session, and where one process has more sessions than it may: then several of them share an
-    address, and how full each pool is cannot be told.
+    address, and how full each pool is cannot be known.
     """
     pools: dict[Process, list[Connection]] = {}
     for each in connections:
