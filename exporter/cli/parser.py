@@ -37,8 +37,8 @@ examples:
 
 configuration:
   Every key of the configuration file has a variable, its path in capitals: river.timeout is
-  RIVER_EXPORTER_RIVER_TIMEOUT. A flag wins over the variable, the variable over the file. The address of the
-  database is then looked for in DATABASE_URL, and in libpq's variables (PGHOST, PGDATABASE, ...).
+  RIVER_EXPORTER_RIVER_TIMEOUT. A flag wins over the variable, the variable over the file. The database's URL is
+  taken from DATABASE_URL after these, then from libpq's variables (PGHOST, PGDATABASE, ...).
 
 exit code: 0, 1 for a failure, 2 for a wrong configuration or usage; see `river-exporter doctor --help` for doctor's
 """
@@ -48,7 +48,7 @@ examples:
   river-exporter check-config /etc/river-exporter.yaml
   RIVER_EXPORTER_RIVER_TIMEOUT=20s river-exporter check-config
 
-exit code: 0 when it is valid, 2 when not: every error is named, with its place and what may stand there
+exit code: 0 when it is valid, 2 when not; every error is printed, with its line and the fix
 """
 
 _SETUP_EXAMPLES = """\
@@ -125,7 +125,7 @@ def make_parser(run: Mapping[str, Command]) -> Parser:
         "--config.follow",
         dest="config_follow",
         action="store_true",
-        help="read the file again when it changes, and wait for a right one instead of ending at a wrong one",
+        help="reload the file when it changes, and wait for a valid one instead of ending at an invalid one",
     )
     running.add_argument(
         "--shutdown.linger",
@@ -133,7 +133,7 @@ def make_parser(run: Mapping[str, Command]) -> Parser:
         metavar="DURATION",
         type=_duration,
         default=0.0,
-        help="go on for so long after SIGTERM, so that the last completions are scraped; a second SIGTERM ends it "
+        help="shutdown delay after SIGTERM, so that the last completions are scraped; a second SIGTERM ends it "
         "(default: 0s)",
     )
     parser.set_defaults(run=run[""], parser=parser, wrong=WRONG, failed=1)
@@ -152,7 +152,7 @@ def make_parser(run: Mapping[str, Command]) -> Parser:
 def _add_configuration(parser: Parser) -> None:
     add_config_file(parser)
     web = parser.add_argument_group("web")
-    _add(web, "--web.listen-address", "web.listen_address", "ADDRESS", "where to listen", ":10917")
+    _add(web, "--web.listen-address", "web.listen_address", "ADDRESS", "address and port to listen on", ":10917")
     _add(web, "--web.telemetry-path", "web.telemetry_path", "PATH", "path of the metrics", "/metrics")
     _add(web, "--web.config.file", "web.config_file", "FILE", "TLS and users, as exporter-toolkit's", "none")
     logging = parser.add_argument_group("logging")
@@ -192,38 +192,47 @@ def _check_config(commands: argparse._SubParsersAction[Parser]) -> Parser:
 def _setup_sql(commands: argparse._SubParsersAction[Parser]) -> Parser:
     parser = commands.add_parser(
         "setup-sql",
-        help="print the SQL that makes the exporter's role",
-        description="Prints the SQL that makes the exporter's role, or brings it up to date; run it as a superuser.",
+        help="print the SQL that creates the exporter's role",
+        description="Prints the SQL that creates or updates the exporter's role; run it as a superuser.",
         epilog=_SETUP_EXAMPLES,
     )
     add = parser.add_argument
     add("--schema", action="append", metavar="NAME", help="a schema of River; repeat for several (default: public)")
     add("--role", metavar="NAME", default="river_exporter", help="name of the role (default: %(default)s)")
-    add("--replicas", metavar="N", type=int, default=1, help="exporters at the same time (default: %(default)s)")
+    add(
+        "--replicas",
+        metavar="N",
+        type=int,
+        default=1,
+        help="exporters that run at the same time; sizes the role's connection limit (default: %(default)s)",
+    )
     return parser
 
 
 def _doctor(commands: argparse._SubParsersAction[Parser]) -> Parser:
     parser = commands.add_parser(
         "doctor",
-        help="look at everything that can hold completions up, and name it",
-        description="Looks for about 15 s at everything that can hold completions up, and changes nothing. Web and "
-        "log settings are\nnot used.",
+        help="report what delays completions, with the fix",
+        description="Checks for about 15 s what delays completions, and changes nothing. Web and log settings are\nnot used.",
         epilog=_DOCTOR_EXAMPLES,
     )
     parser.usage_code = DOCTOR_WRONG
     parser.set_defaults(wrong=DOCTOR_WRONG, failed=DOCTOR_WRONG)
     add_config_file(parser)
     report = parser.add_argument_group("report").add_argument
-    report("-v", "--verbose", action="store_true", help="show every finding that is ok, not only their number")
-    report("--output", choices=("text", "json", "markdown"), default="text", help="form (default: %(default)s)")
+    report("-v", "--verbose", action="store_true", help="also show findings that are ok")
+    report(
+        "--output", choices=("text", "json", "markdown"), default="text", help="output format (default: %(default)s)"
+    )
     report(
         "--fail-on",
         choices=("warning", "problem"),
         default="warning",
-        help="end with 0 when nothing is as bad as that (default: %(default)s)",
+        help="lowest severity that makes the exit code non-zero (default: %(default)s)",
     )
-    report("--show-queries", action="store_true", help="show the last statement of who blocks; it may hold data")
+    report(
+        "--show-queries", action="store_true", help="show the last statement of blocking sessions; it may contain data"
+    )
     more = parser.add_argument_group("further checks").add_argument
     more("--prometheus", metavar="URL", help="also check that the alerts are loaded there")
     more(
@@ -245,10 +254,10 @@ def _completion(commands: argparse._SubParsersAction[Parser]) -> Parser:
     parser = commands.add_parser(
         "completion",
         help="print a completion script for a shell",
-        description="Prints a script by which the shell completes commands, flags and their values.",
+        description="Prints a script with which the shell completes commands, flags and their values.",
         epilog=_COMPLETION_EXAMPLES,
     )
-    parser.add_argument("shell", choices=SHELLS, help="which shell")
+    parser.add_argument("shell", choices=SHELLS, help="shell to print the script for")
     return parser
 
 

@@ -93,7 +93,9 @@ class ProbeCollector(Collector):
         except Unreachable as error:
             self._failed.add(1, error.reason)
             fields = {"reason": error.reason, "error": str(error)}
-            self._said.log(log, logging.WARNING, "no answer through River's address", key=error.reason, extra=fields)
+            self._said.log(
+                log, logging.WARNING, "no answer from River's connection endpoint", key=error.reason, extra=fields
+            )
         for each in (self._connect, self._roundtrip, self._acquire, self._pool):
             yield from each.samples()
         yield from self._failed.samples()

@@ -33,7 +33,7 @@ CRITICAL = frozenset(name for name, found in severities().items() if "critical" 
 
 DEADLINE = 5.0
 _REMEDY = (
-    "load config/alerts.yaml (rule_files), or the chart's PrometheusRule; promtool check rules tells what is wrong"
+    "load config/alerts.yaml (rule_files), or the chart's PrometheusRule; promtool check rules names what is wrong"
 )
 
 

@@ -146,7 +146,7 @@ def _rollback(prepared: Sequence[Prepared], *, anyway: bool = False) -> Ending:
     if not chosen:
         return Ending("look for it in pg_prepared_xacts, also in that of other databases")
     return Ending(
-        "roll it back, which loses its work, unless its transaction manager says that COMMIT PREPARED is due",
+        "roll it back, which loses its work, unless its transaction manager requires COMMIT PREPARED",
         "\n".join(f"ROLLBACK PREPARED {literal(each.gid)};" for each in chosen),
     )
 

@@ -273,7 +273,7 @@ def _end(holder: Holder, sessions: Sessions) -> Ending:
         )
     if holder.kind == "prepared transaction":
         return Ending(
-            "roll it back, which loses its work, unless its transaction manager says that COMMIT PREPARED is due",
+            "roll it back, which loses its work, unless its transaction manager requires COMMIT PREPARED",
             f"ROLLBACK PREPARED {literal(holder.name)};",
         )
     return Ending("end the long query on the standby, or set hot_standby_feedback = off there")

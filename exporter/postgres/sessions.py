@@ -127,7 +127,7 @@ class Connection(psycopg.Connection[Any]):
             if time.monotonic() < self.deadline:
                 raise
             self.pgconn.finish()
-            raise Unreachable("timeout", "no answer within the deadline; the connection is given up") from None
+            raise Unreachable("timeout", "no answer within the deadline; the connection is closed") from None
 
 
 class Session:

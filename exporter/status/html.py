@@ -123,7 +123,7 @@ def _legend(view: View, river: RiverView) -> str:
         value = seconds(river.seconds[cause]) if cause in river.seconds else "not seen from here"
         source = river.sources.get(cause)
         by = f' <span class="by">by {escape(source)}</span>' if source else ""
-        leads = ", leading" if cause == river.cause else ""
+        leads = ", dominant" if cause == river.cause else ""
         items.append(f'<li><span class="key {cause}"></span><b>{cause}</b> {value}{leads}{by}</li>')
     ended = sum(river.timeouts.values())
     timeouts = f"{count(ended, 'attempt') if ended else 'No attempt'} seen to time out since the exporter started."

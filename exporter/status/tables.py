@@ -116,7 +116,7 @@ def exporter(view: View) -> str:
     missing = [each for each in view.capabilities if not each.there]
     if missing:
         items = "".join(f"<li><b>{escape(each.name)}</b>: {escape(each.remedy)}</li>" for each in missing)
-        sees = f'<p>Not seen, and what mends it:</p><ul class="missing">{items}</ul>'
+        sees = f'<p>Not collected, and the fix:</p><ul class="missing">{items}</ul>'
     elif view.capabilities:
         sees = "<p>The role sees everything it needs.</p>"
     else:
