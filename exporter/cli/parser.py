@@ -213,7 +213,8 @@ def _doctor(commands: argparse._SubParsersAction[Parser]) -> Parser:
     parser = commands.add_parser(
         "doctor",
         help="report what delays completions, with the fix",
-        description="Checks for about 15 s what delays completions, and changes nothing. Web and log settings are\nnot used.",
+        description="Checks for about 15 s what delays completions, and changes nothing. Web and log settings are not"
+        "\nused.",
         epilog=_DOCTOR_EXAMPLES,
     )
     parser.usage_code = DOCTOR_WRONG
