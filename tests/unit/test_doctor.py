@@ -625,7 +625,7 @@ def test_settings_are_notes_with_sql_but_autovacuum_off_is_a_problem() -> None:
 def test_version_tells_what_becomes_of_a_batch_that_is_given_up() -> None:
     """Migration 7 came with 0.40."""
     assert river.judge_version(6).status == "note"
-    assert "queued again" in river.judge_version(7).summary
+    assert "put back" in river.judge_version(7).summary
 
 
 def test_leader_stuck_jobs_and_late_maintenance_are_judged() -> None:
