@@ -48,7 +48,7 @@ class JobsCollector(SchemaCollector):
 
     name = "jobs"
     interval = 10.0
-    needs = columns("queue", "scheduled_at")
+    needs = columns("id", "queue", "priority", "scheduled_at")
     metrics = (JOBS, CAPPED, OLDEST, FOLDED)
 
     def __init__(self, context: Context) -> None:

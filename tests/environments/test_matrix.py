@@ -36,7 +36,7 @@ COLLECTORS = {
     "locks": SESSIONS,
     "statements": STATEMENTS,
     "completions": columns("kind", "attempted_at", "finalized_at"),
-    "jobs": columns("queue", "scheduled_at"),
+    "jobs": columns("id", "queue", "priority", "scheduled_at"),
     "lag": columns("id", "queue", "finalized_at", "xmin", "cmin"),
     "stuck": columns("kind", "attempted_at", "finalized_at", "attempted_by"),
     "river": columns("attempted_by"),

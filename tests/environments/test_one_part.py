@@ -18,10 +18,10 @@ from tests.testbed.process import wait_for
 from tests.testbed.river import migrate
 
 COLUMNS = {
-    "id": {"lag"},
+    "id": {"jobs", "lag"},
     "queue": {"jobs", "lag", "maintenance"},
     "kind": {"stuck", "completions"},
-    "priority": {"maintenance"},
+    "priority": {"jobs", "maintenance"},
     "attempt": set[str](),
     "scheduled_at": {"jobs", "maintenance"},
     "attempted_at": {"stuck", "completions"},
