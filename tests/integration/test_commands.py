@@ -406,18 +406,19 @@ FIRST = {
     r"ROLLBACK PREPARED 'gid';|COMMIT PREPARED 'gid';": "BEGIN; SELECT txid_current(); PREPARE TRANSACTION 'gid';",
     r"select pg_drop_replication_slot\('name'\);": "SELECT pg_create_physical_replication_slot('name');",
     r"reindex index concurrently name;": "CREATE INDEX name ON river_job (kind);",
+    r"CREATE POLICY river_exporter ON river_job .*": f"DROP POLICY IF EXISTS {WATCHER} ON river_job;",
     r"CREATE EXTENSION pg_stat_statements;?": "DROP EXTENSION pg_stat_statements;",
     r"alter table river_job disable trigger name;": """
-        CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-        CREATE TRIGGER name BEFORE UPDATE ON river_job FOR EACH ROW EXECUTE FUNCTION nothing();""",
+        CREATE OR REPLACE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE OR REPLACE TRIGGER name BEFORE UPDATE ON river_job FOR EACH ROW EXECUTE FUNCTION nothing();""",
 }
 """What has to be there before a statement can succeed."""
 
 SQL_NAMES = {
     "set search_path to …": "set search_path to public",
     "alter role …": f"alter role {WATCHER}",
-    "TO river_exporter;": f"TO {WATCHER};",
-    "'river_exporter',": f"'{WATCHER}',",
+    "river_exporter": WATCHER,
+    "to …;": "to postgres;",
 }
 """What stands for a reader's own names."""
 
