@@ -54,7 +54,7 @@ def dashboard() -> model.Dashboard:
             line(9, (16, _budget()), (8, column((3, _alerts()), (3, _states()), (3, _cause())))),
             line(8, (7, _lag()), (6, _ages()), (5, _timeouts()), (6, _left_behind())),
             line(7, (8, _blockers()), (8, _waiters()), (8, _sources()), title="Evidence"),
-            line(7, (8, _exporters()), (6, _stuck()), (5, _elector()), (5, _skew())),
+            line(7, (6, _exporters()), (5, _slo()), (5, _stuck()), (4, _elector()), (4, _skew())),
         ],
         variables=("schema",),
         window="1h",
@@ -302,6 +302,18 @@ def _exporters() -> model.Panel:
         Query(highest(worst(RATIO, "instance"), RATIO, "instance"), "{{instance}}"),
         *lines(seconds=False),
         unit=style.RATIO,
+    )
+
+
+def _slo() -> model.Panel:
+    late = "namespace_schema:river_completions_late:ratio_rate"
+    return plot(
+        "Completions later than 1 s",
+        "Share of the committed completions, over three windows of the burn-rate alerts. The objective is 0.1 %.",
+        *(Query(worst(incident(f"{late}{window}")), window) for window in ("5m", "1h", "6h")),
+        unit=style.RATIO,
+        reach=0.002,
+        empty=style.NOT_RECORDED,
     )
 
 

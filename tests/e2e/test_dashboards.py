@@ -68,7 +68,7 @@ def stuck_job(played: Scene) -> Iterator[None]:
     with played.environment.connect(autocommit=True) as connection:
         connection.execute(
             "INSERT INTO river_job (kind, args, state, max_attempts, attempt, attempted_at, attempted_by)"
-            " VALUES ('lost', '{}', 'running', 25, 1, now() - interval '50 minutes', '{gone}')"
+            " VALUES ('email', '{}', 'running', 25, 1, now() - interval '50 minutes', '{gone}')"
         )
         yield
 

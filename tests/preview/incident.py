@@ -71,7 +71,12 @@ def scene(scrape: str = "1s", rules: Path = RULES) -> Iterator[Scene]:
                 postgres.url(DATABASE, ROLE, password),
                 river_url=bouncer.url(),
                 metrics_urls=[river.metrics_url],
-                settings={"pgbouncer.url": bouncer.console_url, "river.workers": str(WORKERS), **OFTEN},
+                settings={
+                    "pgbouncer.url": bouncer.console_url,
+                    "river.workers": str(WORKERS),
+                    "river.settings.rescue_after": "1h",
+                    **OFTEN,
+                },
             )
         )
         target = f"{exporter.host}:{exporter.port}"

@@ -326,7 +326,7 @@ def test_the_level_of_a_recorded_series_names_its_labels() -> None:
         assert sorted(label for label in labels if re.search(rf"(^|_){label}(_|$)", level)) == sorted(labels), name
         assert len(level) == len("_".join(labels)), name
         assert metric.startswith("river_"), name
-        assert re.fullmatch(r"(rate|increase)\d+m|max|min|sum|ratio", operation), name
+        assert re.fullmatch(r"(ratio_)?(rate|increase)\d+[mhd]|max|min|sum|ratio", operation), name
 
 
 def test_a_walk_writes_runs_rises_and_restarts_in_promtools_words() -> None:

@@ -186,7 +186,7 @@ def test_a_panel_of_recorded_series_says_what_it_needs_and_has_a_recording_in_ea
         for selection in selections(target["expr"])
         if selection.metric in intervals
     ]
-    assert {intervals[metric] for _, _, metric in asking} == {10, 120}
+    assert {intervals[metric] for _, _, metric in asking} == {10, 15, 120}
     for name, panel, metric in asking:
         empty = panel["fieldConfig"]["defaults"]["noValue"]
         assert "config/alerts.yaml" in empty or empty in CONDITIONAL, f"{name}: {panel['title']}"
