@@ -62,6 +62,15 @@ pictures: $(READY) ## Draw docs/pictures again: the budget by its model, the sta
 preview: $(READY) ## Draw every dashboard from a live Prometheus (ARGS="--prometheus http://127.0.0.1:9090")
 	@$(BIN)/python -m tests.preview.preview $(ARGS)
 
+build/docs/.ready: requirements-docs.lock
+	@$(PYTHON) -m venv build/docs
+	@build/docs/bin/python -m pip install --quiet --require-hashes -r requirements-docs.lock
+	@touch $@
+
+.PHONY: docs
+docs: build/docs/.ready ## Build the documentation's site into build/site; a broken link fails it
+	@NO_MKDOCS_2_WARNING=1 build/docs/bin/python -m mkdocs build --strict
+
 .PHONY: bench
 bench: $(READY) ## Speed, memory and what it costs the database
 	@$(BIN)/python -m tests.bench.cost $(ARGS)

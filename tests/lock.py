@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LOCKS = {"requirements.lock": [], "requirements-dev.lock": ["--group", "dev"]}
+LOCKS = {
+    "requirements.lock": ["pyproject.toml"],
+    "requirements-dev.lock": ["--group", "dev", "pyproject.toml"],
+    "requirements-docs.lock": ["--group", "docs"],  # without the exporter
+}
 
 
 def main() -> int:
@@ -16,7 +20,7 @@ def main() -> int:
         command = [
             "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes",
             "--no-emit-index-url", "--no-emit-find-links", "--no-strip-extras", "--no-header", "--no-annotate",
-            *extra, "pyproject.toml", "--output-file", name,
+            *extra, "--output-file", name,
         ]  # fmt: skip
         subprocess.run([sys.executable, "-m", *command], check=True, cwd=ROOT)
     return 0

@@ -105,6 +105,7 @@ HOLDERS: tuple[Here | There | Nowhere, ...] = (
     Here(r"make help", "test-k8s"),
     There(r"make demo", ("tests/e2e/test_demo.py::test_without_a_terminal_it_prints_lines_and_ends",), ("demo",)),
     There(r"make generate", CURRENT, ("generate",)),
+    Nowhere("make docs", "fetches mkdocs; a unit test has its links and navigation, and its workflow runs it"),
     Nowhere(r'make test( ARGS="tests/unit -x")?', "runs this test"),
     Nowhere(r"make lint( typecheck)?|bash \.ci/run", "looks at the source of the tests too; .ci/run is what CI runs"),
     Nowhere(r"make (bench|bench-\w+|preview)( ARGS=.*)?", LONG),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from docs import architecture, generate
+from docs import architecture, generate, site_pages
 from exporter.catalog import catalog
 from exporter.config import keys
 from exporter.doctor.run import checks
@@ -147,3 +148,16 @@ def test_every_word_of_the_list_is_found() -> None:
     for shown, pattern, _ in words.WORDS:
         for each in shown.split(", "):
             assert re.search(rf"\b(?:{pattern})\b", each), each
+
+
+def test_the_site_has_every_document_and_its_links_lead_somewhere() -> None:
+    """Each page of docs/ is in the navigation but runbooks, which their index lists; `make docs` builds the same."""
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    named = set(re.findall(r"[\w./-]+\.md", yaml.safe_dump(site["nav"])))
+    assert named == {path.name for path in (ROOT / "docs").glob("*.md")} | set(site_pages.PAGES.values())
+    for page in named:
+        source = next((each for each, made in site_pages.PAGES.items() if made == page), f"docs/{page}")
+        text = site_pages.content(source)
+        assert site_pages.on_page_markdown(text, SimpleNamespace(file=SimpleNamespace(src_uri=page)))
+    with pytest.raises(ValueError, match="nowhere"):
+        site_pages.on_page_markdown("[x](gone.md)", SimpleNamespace(file=SimpleNamespace(src_uri="faq.md")))
