@@ -6,6 +6,8 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 # Test files side by side: most of their time is waiting for real servers.
 JOBS   ?= 4
+# Of each test of `make fuzz`.
+EXAMPLES ?= 2000
 
 .DEFAULT_GOAL := help
 
@@ -32,6 +34,10 @@ test: $(READY) ## All tests that fit into a pull request, against real servers
 .PHONY: test-all
 test-all: $(READY) ## The tests on every Python here, on every PostgreSQL, and the long ones
 	@$(BIN)/python -m nox $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(READY) ## Many made-up inputs: addresses, durations, files, pages of pools, statements (EXAMPLES=2000 per test)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz --timeout 3600 $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## Lint: code, format, imports between folders, and the words of texts

@@ -52,6 +52,8 @@ class Duration(float):
         seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)(ms|[smhd])", text))
         if seconds <= 0:
             raise ValueError(f"{text!r} is not above zero")
+        if isinf(seconds):
+            raise ValueError(f"{text[:20]!r}… is too long")
         if seconds < cls.least:
             raise ValueError(f"{text!r} is too short; give {cls(cls.least)} or more")
         return cls(seconds)
@@ -59,8 +61,13 @@ class Duration(float):
     def __str__(self) -> str:
         for unit in ("d", "h", "m", "s"):
             if self % _UNITS[unit] == 0:
-                return f"{self / _UNITS[unit]:g}{unit}"
-        return f"{self * 1000:g}ms"
+                return f"{_plain_number(self / _UNITS[unit])}{unit}"
+        return f"{_plain_number(self * 1000)}ms"
+
+
+def _plain_number(value: float) -> str:
+    """Without an exponent, which a duration cannot be read with."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 class Interval(Duration):

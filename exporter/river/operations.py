@@ -93,7 +93,7 @@ _INDEX = re.compile(r"river_(?<![\w$]river_)job_\w+")
 _NOTIFIES = re.compile(r"river_(?:control|insert|leadership)(?!\w)")
 _QUALIFIED = re.compile(r'\. ?"?river_(?:job\w*|leader|queue|client(?:_queue)?|migration|notification)\b')
 _UPDATE = re.compile(r"\bupdate\s+[\w.$]+[^\w.$]")
-_LISTEN = re.compile(r'\s*(?:un)?listen\s+("(?:[^"]|"")*"|[^\s;"]+)\s*(?:;|$)', re.IGNORECASE)
+_LISTEN = re.compile(r'(?:un)?listen\s++("(?:[^"]|"")*"|[^\s;"]+)\s*+(?:;|$)', re.IGNORECASE)
 _TOPIC = re.compile(r"(?:(.*)\.)?river_(?:control|insert|leadership)", re.DOTALL)
 
 

@@ -133,6 +133,19 @@ def test_durations_are_read_and_written_as_prometheus_does(text: str, seconds: f
     assert Duration.parse(str(read)) == read
 
 
+@pytest.mark.parametrize("text", ["1000001ms", "1000.001s", "123456789ms", "1234567d"])
+def test_a_long_duration_is_written_without_an_exponent(text: str) -> None:
+    """`check-config` prints what can be read again; `1e+06ms` cannot."""
+    read = Duration.parse(text)
+    assert float(Duration.parse(str(read))) == pytest.approx(float(read), rel=1e-12)
+
+
+def test_a_duration_that_is_no_number_of_a_computer_is_refused() -> None:
+    """Infinite seconds would break every calculation with them."""
+    with pytest.raises(ValueError, match="too long"):
+        Duration.parse("9" * 400 + "s")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

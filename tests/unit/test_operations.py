@@ -247,3 +247,11 @@ def _seconds(function: object, text: str) -> float:
     started = time.perf_counter()
     function(text)
     return time.perf_counter() - started
+
+
+def test_blanks_after_listen_are_not_searched_again_and_again() -> None:
+    """Any session's text is read each second: 8 kB of blanks once took a second of CPU."""
+    text = "listen update " + "\n" * 8000 + "update "
+    began = time.thread_time()
+    assert classify(text).operation == "other"
+    assert time.thread_time() - began < 0.1
