@@ -17,7 +17,7 @@ BEGINS, ENDS, LAST = 20, 27, 100
 
 
 def verdicts() -> tuple[list[dict[str, float]], list[float]]:
-    """What the model says each second of the worst attempt by cause, and of the one under way (the stall)."""
+    """What the model has each second of the worst attempt by cause, and of the one in progress."""
     budget = Budget(BUDGET, WINDOW, WARN)
     seconds, stalls = [], []
     for now in range(LAST):
@@ -43,14 +43,14 @@ def main(file: Path = FILE) -> int:
     times = range(LAST)
     stacked = [[each.get(cause, 0.0) for each in seconds] for cause in CAUSES]
     axes.stackplot(times, stacked, colors=list(CAUSES.values()), labels=list(CAUSES), step="post")
-    axes.step(times, stalls, where="post", color="#1c2127", linewidth=1.5, label="under way now (stall)")
+    axes.step(times, stalls, where="post", color="#1c2127", linewidth=1.5, label="in progress now")
     for level, colour, text in ((BUDGET, TIMEOUT, "timeout"), (5.0, CRITICAL, "critical"), (3.0, WARNING, "warning")):
         axes.axhline(level, color=colour, linestyle="--", linewidth=1.5)
         axes.text(LAST + 0.5, level, text, va="center")
     axes.annotate("a row is locked", (BEGINS, 1.0), (3, 6.3), arrowprops={"arrowstyle": "->"})
-    axes.annotate("let go after 7 s", (ENDS, 7.4), (32, 9.0), arrowprops={"arrowstyle": "->"})
+    axes.annotate("released after 7 s", (ENDS, 7.4), (32, 9.0), arrowprops={"arrowstyle": "->"})
     axes.annotate(
-        "held until the window of 60 s ends", (ENDS + WINDOW, 7.6), (52, 9.0), arrowprops={"arrowstyle": "->"}
+        "held until the window of 60 s ends", (ENDS + WINDOW, 7.6), (57, 9.0), arrowprops={"arrowstyle": "->"}
     )
     axes.set(xlim=(0, LAST), ylim=(0, 11), xlabel="seconds", ylabel="seconds of one attempt")
     axes.spines[["top", "right"]].set_visible(False)

@@ -18,7 +18,7 @@ HYSTERESIS_SECONDS = 10.0
 """Another cause becomes dominant only when it is a fifth larger for ten seconds: a flip must mean something."""
 
 ALIKE = 1.0
-"""Seconds by which two sights of one stall may differ, as each has a pace of its own."""
+"""Seconds by which two observations of one slow attempt may differ, as each has an interval of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class Verdict:
         seconds: the worst attempt of the window by cause, only causes that were measured.
         ratio: their sum over the timeout.
         cause: the dominant cause once the warning threshold is passed, else None.
-        stall: seconds that the attempt now under way has taken, or that one takes as things are now; None when nobody
-            looks.
+        stall: seconds that the attempt now under way has taken, or that one takes as things are now; None without an
+            observation.
         sources: where each cause's value comes from.
         stalled: the cause that the stall is mostly made of; None where nothing stands still.
     """

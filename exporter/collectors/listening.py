@@ -1,4 +1,4 @@
-"""Which sessions LISTEN for River, told by the statements they show.
+"""Which sessions LISTEN for River, by the statements they show.
 
 Facts: PostgreSQL shows no session what another listens to. River for Go (v0.51) listens on a connection of its own,
 which sends LISTEN once and a ping, the comment `-- ping` alone, after 5 s without a notification; a pool pings a

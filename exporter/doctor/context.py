@@ -47,7 +47,7 @@ POLL = 0.2
 Connected = TypeVar("Connected")
 
 WATCH = 8.0
-"""Seconds the collectors run: long enough to see a stall and two readings of each counter."""
+"""Seconds the collectors run: long enough for a slow attempt and two readings of each counter."""
 
 LOST = (CompleterState.STALLED, CompleterState.FAILING)
 """States in which completions that are due are not committed."""
@@ -80,7 +80,7 @@ def patiently(connect: Callable[[], Connected], patience: float = 3.0) -> Connec
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says.
+    """The options of the command line.
 
     Attributes:
         explain: whether to explain the completing statement.
@@ -164,11 +164,11 @@ class DoctorContext:
         explain_address: where the completing statement is explained.
         session: of doctor's own queries; None when there is no connection to the database.
         before: what groups read before the collectors ran, by the group's title.
-        values: what the collectors said last.
+        values: the collectors' last samples.
         failures: collectors that failed, with the reason.
         watched: seconds that the collectors ran.
         commits: whether completions were committed while the collectors ran, by schema.
-        observed: what the collectors said of each River at their end; their evidence itself ages within seconds.
+        observed: the collectors' evidence of each River at their end; their evidence itself ages within seconds.
         rivers: user, application and address of sessions that were seen to run River's statements.
     """
 
@@ -223,7 +223,7 @@ class DoctorContext:
         return "" if self.schemas else "River's tables are not there"
 
     def seen(self, schema: str) -> Observed:
-        """What the collectors said of a River."""
+        """The collectors' evidence of a River."""
         return self.observed.get(schema) or Observed()
 
     def lost(self, schema: str) -> bool:
@@ -317,7 +317,7 @@ def find_target(context: Context) -> None:
 
     Raises:
         ExporterError: there is no connection to the database.
-        psycopg.Error: the server refuses to tell.
+        psycopg.Error: the server refuses the query.
     """
     list(TargetCollector(context).collect())
     election = context.election

@@ -64,7 +64,7 @@ class Election:
         self._tick = _Tick(held, generation, now)
 
     def assume(self, schemas: Iterable[str], now: float) -> None:
-        """The server refuses the lock to everybody: each exporter leads alone, until it can be asked for again."""
+        """The server refuses the lock to all: each exporter is its own leader, until it can be asked for again."""
         self._tick = _Tick(frozenset(schemas), -1, now)
 
     def resign(self) -> None:

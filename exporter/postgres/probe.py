@@ -1,7 +1,7 @@
 """One connection to River's connection endpoint, opened in phases that are timed one by one, and asked `SELECT 1`.
 
 Nothing else is ever sent there: no SET, no options, no prepared statement, so that nothing stays on a pooler's server
-connection. What hangs is visible while it hangs: `Probe.heard` says since when.
+connection. What hangs is visible while it hangs: `Probe.heard` has since when.
 """
 
 from __future__ import annotations

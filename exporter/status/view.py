@@ -40,7 +40,7 @@ class RiverView:
         silence: seconds since a completion was committed while one is due; None when none is due, or it is not known.
         ratio: of the worst attempt within the window over the timeout, at most 1; None while nothing is known.
         seconds: of that attempt by cause.
-        stall: seconds that the attempt now under way has taken; None when nobody looks.
+        stall: seconds that the attempt now under way has taken; None without an observation.
         history: seconds by CAUSES each ten seconds of the last half an hour, None where there was no observation.
         blocking: waiting sessions and who is at the root; None where details are off.
     """
