@@ -13,20 +13,18 @@ from typing import Any
 from prometheus_client import PlatformCollector, ProcessCollector
 
 from exporter import __version__
-from exporter.collectors.context import Context
+from exporter.collectors.context import build_context, deadline
 from exporter.collectors.discovery import classes
 from exporter.collectors.runner import RUNNER_METRICS, Runner
 from exporter.collectors.scheduler import Schedule
-from exporter.config import Config, Loaded, read
+from exporter.config import Loaded, read
 from exporter.errors import ConfigError
 from exporter.http.routes import Routes
 from exporter.http.server import Server
 from exporter.metrics.metric import Sample, counter, gauge
 from exporter.metrics.registry import expose
-from exporter.metrics.snapshot import Snapshot
 from exporter.postgres.address import addresses, unencrypted
 from exporter.postgres.leader import Election
-from exporter.postgres.sessions import Database
 from exporter.postgres.state import ConnectionState
 from exporter.status import Status
 from exporter.version import build
@@ -89,18 +87,8 @@ class App:
         self._environment = environment
         loaded = self._read()
         config = loaded.config
-        database, river, pgbouncer = addresses(config, environment, loaded.named)
-        shared = Database(database, _deadline(config))
-        self.context = Context(
-            config=config,
-            database=shared,
-            river=river,
-            pgbouncer=pgbouncer,
-            snapshot=Snapshot(time.monotonic),
-            election=Election(config.sample_interval),
-            clock=time.monotonic,
-            leases=shared.leases,
-        )
+        election = Election(config.sample_interval)
+        self.context = build_context(config, environment, election, loaded.named)
         self.schedule = Schedule(Runner(each(self.context)) for each in classes())
         self._reload_lock = threading.Lock()
         self._reloaded = (True, time.time())
@@ -163,7 +151,7 @@ class App:
                 log.warning("web and log settings take effect at the next start")
             context.configure(config)
             context.river, context.pgbouncer = river, pgbouncer
-            context.database.move(database, _deadline(config))
+            context.database.move(database, deadline(config))
             self._reloaded = (True, time.time())
             log.info("configuration reloaded")
 
@@ -197,8 +185,3 @@ class App:
         if not context.target.schemas:
             return False, "no river_job table found: see river_exporter_capability and the log"
         return True, "OK"
-
-
-def _deadline(config: Config) -> float:
-    """Seconds for a whole run: the server's own timeout speaks first."""
-    return float(config.database.statement_timeout) + 2.0

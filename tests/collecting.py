@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,15 +10,13 @@ from typing import Any, Self
 from psycopg import sql
 
 from exporter.collectors.base import Collector, DatabaseCollector
-from exporter.collectors.context import Context
+from exporter.collectors.context import build_context
 from exporter.collectors.discovery import classes
 from exporter.collectors.runner import publish
 from exporter.config import load
 from exporter.metrics.metric import Buckets, Totals
-from exporter.metrics.snapshot import Snapshot
-from exporter.postgres.address import addresses
 from exporter.postgres.leader import Election
-from exporter.postgres.sessions import Database, Row, Session
+from exporter.postgres.sessions import Row, Session
 from exporter.postgres.sessions import load as load_query
 from tests.testbed.process import wait_for
 
@@ -46,18 +43,8 @@ class Exporter:
 
     def __init__(self, url: str, **environment: str) -> None:
         config = load(None, {"RIVER_EXPORTER_DATABASE_URL": url, **environment})
-        database, river, pgbouncer = addresses(config, {})
-        shared = Database(database, 30)
-        self.context = Context(
-            config=config,
-            database=shared,
-            river=river,
-            pgbouncer=pgbouncer,
-            snapshot=Snapshot(time.monotonic),
-            election=Election(3600),
-            clock=time.monotonic,
-            leases=shared.leases,
-        )
+        self.context = build_context(config, {}, Election(3600))
+        self.context.database.deadline = 30
         self._collectors: dict[str, Collector] = {}
 
     def collector(self, name: str) -> Collector:

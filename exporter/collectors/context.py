@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from exporter.config import Config
 from exporter.metrics.metric import Metric
 from exporter.metrics.peak import Peak
 from exporter.metrics.snapshot import Snapshot
-from exporter.postgres.address import Address
+from exporter.postgres.address import Address, addresses
 from exporter.postgres.leader import Election
 from exporter.postgres.sessions import Database, Lease
 
@@ -145,3 +146,40 @@ class Context:
         if not lacking:
             return target.capabilities.get(capability, False)
         return schema not in lacking if schema else not lacking >= set(target.schemas)
+
+
+def build_context(
+    config: Config,
+    environment: Mapping[str, str],
+    election: Election,
+    named: Callable[[str], str] = str,
+    *,
+    one_session: bool = False,
+) -> Context:
+    """A context whose connections are made when they are first needed.
+
+    Args:
+        named: a configuration key as a message names it.
+        one_session: whether the lanes share one connection to the database.
+
+    Raises:
+        ConfigError: an address is wrong.
+    """
+    database, river, pgbouncer = addresses(config, environment, named)
+    shared = Database(database, deadline(config))
+    leases = shared.leases
+    return Context(
+        config=config,
+        database=shared,
+        river=river,
+        pgbouncer=pgbouncer,
+        snapshot=Snapshot(time.monotonic),
+        election=election,
+        clock=time.monotonic,
+        leases=dict.fromkeys(leases, leases["database"]) if one_session else leases,
+    )
+
+
+def deadline(config: Config) -> float:
+    """Seconds for a whole run: the server's own timeout comes first."""
+    return float(config.database.statement_timeout) + 2.0

@@ -22,7 +22,7 @@ import psycopg
 from exporter.budget import Verdict
 from exporter.budget.evidence import Blocking
 from exporter.budget.state import CompleterState, Condition
-from exporter.collectors.context import Context
+from exporter.collectors.context import Context, build_context
 from exporter.collectors.discovery import classes
 from exporter.collectors.runner import Runner
 from exporter.collectors.scheduler import Lane, Schedule
@@ -30,11 +30,10 @@ from exporter.collectors.schema_state import SchemaState
 from exporter.collectors.target import TargetCollector
 from exporter.config import Config
 from exporter.errors import ExporterError
-from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.values import Values
-from exporter.postgres.address import Address, addresses
+from exporter.postgres.address import Address
 from exporter.postgres.leader import Election
-from exporter.postgres.sessions import Connection, Database, Session, Unreachable
+from exporter.postgres.sessions import Connection, Session, Unreachable
 from exporter.postgres.state import ConnectionState
 
 FOLDER = "exporter.doctor"
@@ -263,28 +262,13 @@ class DoctorContext:
         return self.session
 
 
-def build_context(config: Config, environment: Mapping[str, str], named: Callable[[str], str] = str) -> Context:
-    """A context whose sessions are made when they are first needed.
-
-    Args:
-        named: a configuration key as a message names it.
+def observing(config: Config, environment: Mapping[str, str], named: Callable[[str], str] = str) -> Context:
+    """A context that contends for no lock, and has one connection for all lanes.
 
     Raises:
         ConfigError: an address is wrong.
     """
-    database, river, pgbouncer = addresses(config, environment, named)
-    shared = Database(database, float(config.database.statement_timeout) + 2.0)
-    lease = shared.leases["database"]
-    return Context(
-        config=config,
-        database=shared,
-        river=river,
-        pgbouncer=pgbouncer,
-        snapshot=Snapshot(time.monotonic),
-        election=NoElection(),
-        clock=time.monotonic,
-        leases={"sampler": lease, "database": lease},
-    )
+    return build_context(config, environment, NoElection(), named, one_session=True)
 
 
 class _OneSession(Schedule):

@@ -32,7 +32,7 @@ from exporter.doctor import (
     table,
 )
 from exporter.doctor.conclusion import conclude
-from exporter.doctor.context import FOLDER, DoctorContext, Options, at_limit, build_context, watch
+from exporter.doctor.context import FOLDER, DoctorContext, Options, at_limit, observing, watch
 from exporter.doctor.finding import Check, Finding
 from exporter.doctor.group import Group
 from exporter.doctor.report import Examination
@@ -89,7 +89,7 @@ def examine(options: Options, environment: Mapping[str, str], say: Callable[[str
     loaded = read(options.config_file, environment)
     config = loaded.config
     quick = {f"collectors.{name}.interval": pace for name, pace in QUICK.items() if not config.collector(name).interval}
-    context = build_context(load(options.config_file, environment, quick), environment, loaded.named)
+    context = observing(load(options.config_file, environment, quick), environment, loaded.named)
     doctor = DoctorContext(context, options, _stronger(options))
     logger = logging.getLogger("exporter")
     level = logger.level

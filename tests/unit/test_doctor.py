@@ -39,7 +39,7 @@ from exporter.doctor import (
     table,
 )
 from exporter.doctor.conclusion import Conclusion, _conclude, leading
-from exporter.doctor.context import Commits, DoctorContext, Observed, build_context
+from exporter.doctor.context import Commits, DoctorContext, Observed, observing
 from exporter.doctor.finding import EXIT_CODES, Finding, worst
 from exporter.doctor.remedy import Backend, Ending, Sessions, ending, rivers_logins
 from exporter.doctor.report import Examination
@@ -54,7 +54,7 @@ ROOT = Path(__file__).parents[2]
 def doctor(**settings: str) -> DoctorContext:
     """A doctor of that configuration, who has not been looked at."""
     environment = {"RIVER_EXPORTER_DATABASE_URL": "postgres://river_exporter@127.0.0.1:1/app", **settings}
-    return DoctorContext(build_context(load(None, environment), environment), watched=8.0)
+    return DoctorContext(observing(load(None, environment), environment), watched=8.0)
 
 
 def a_table(**values: object) -> table.Table:

@@ -13,7 +13,7 @@ from exporter.collectors.pgxpool import PgxpoolCollector
 from exporter.collectors.pools.page import PageError
 from exporter.collectors.runner import publish
 from exporter.config import load, variable
-from exporter.doctor.context import build_context
+from exporter.doctor.context import observing
 from exporter.metrics.metric import Totals
 from tests.pages import Serve, Server, answer
 
@@ -29,7 +29,7 @@ class Endpoint:
         environment = {variable("river.metrics_urls"): self.server.url} | {
             variable(key.replace("__", ".")): value for key, value in settings.items()
         }
-        self.context = build_context(load(None, environment), {"DATABASE_URL": "postgres://unused"})
+        self.context = observing(load(None, environment), {"DATABASE_URL": "postgres://unused"})
         self.context.clock = lambda: self.now
         self.collector = PgxpoolCollector(self.context)
 
