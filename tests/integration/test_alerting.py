@@ -36,6 +36,7 @@ def test_prometheus_accepts_the_configuration_and_the_rules() -> None:
     assert "SUCCESS" in succeed(promtool(), "check", "rules", "--lint=all", "--lint-fatal", "alerts.yaml")
 
 
+@pytest.mark.timeout(900)  # a minute of CPU time, most of it for the windows of days
 def test_the_unit_tests_of_the_rules_pass() -> None:
     """Every alert fires, stays silent just below, outlives a failed scrape and a restart, and resolves."""
     assert "SUCCESS" in succeed(promtool(), "test", "rules", "alerts_test.yaml")
