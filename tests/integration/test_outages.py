@@ -84,6 +84,9 @@ def test_no_completion_no_ok(database: Database, river: StartRiver, fault: str) 
         assert set(story.causes) == {FAULTS[fault].cause}, story
         if fault != "sync-standby":  # there a cancelled commit is durable all the same
             assert during == 0
+        if fault == "table-lock":  # the exporter cannot read the table either: when the last commit was is not known
+            assert max(story.silences) < 15
+        elif fault != "sync-standby":
             assert max(story.silences) > 30
         wait_for(lambda: is_ok(exporter), 40, "completions to be on time again")
         assert completed(admin) > before
