@@ -32,6 +32,9 @@ VALUES: Mapping[str, Sequence[str]] = {
     "severity": ("warning", "critical"),
     "source": ("pgxpool", "pgbouncer", "exporter"),
     "version": ("1.0.0",),
+    "revision": ("0123abc",),
+    "branch": ("main",),
+    "pythonversion": ("3.13.0",),
     "wait_event_type": ("", "Lock", "LWLock", "IO", "IPC", "Client", "Timeout"),
 }
 """Values by label, where a metric has no values of its own."""
@@ -41,7 +44,10 @@ OWN_VALUES: Mapping[tuple[str, str], Sequence[str]] = {
     ("river_completer_cause", "cause"): ("pool", "network", "lock", "execution", "storage", "refused", "unknown"),
     ("river_completer_state", "state"): ("ok", "slow", "stalled", "failing", "unknown"),
     ("river_jobs", "state"): ("available", "running", "retryable", "scheduled", "pending"),
+    ("river_jobs_capped", "state"): ("available", "running", "retryable", "scheduled", "pending"),
     ("river_jobs_finished_total", "state"): ("completed", "cancelled", "discarded"),
+    ("river_jobs_oldest_finished_seconds", "state"): ("completed", "cancelled", "discarded"),
+    ("river_jobs_past_retention_seconds", "state"): ("completed", "cancelled", "discarded"),
     ("river_jobs_stuck", "reason"): ("client_gone", "too_long"),
     ("river_pool_connections", "state"): ("acquired", "idle", "constructing", "total"),
     ("river_probe_failures_total", "reason"): ("auth", "dns", "refused", "timeout", "tls", "other"),
