@@ -4,57 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-import psycopg
 import pytest
 
 from tests.conftest import Database, StartRiver
-from tests.testbed.exporter import Exporter, Metrics
+from tests.outages import follow, is_ok, no_completion_no_ok
+from tests.testbed.exporter import Exporter
 from tests.testbed.faults import FAULTS, Environment
 from tests.testbed.process import wait_for
 from tests.testbed.proxy import TcpProxy
-
-STATES = ("ok", "slow", "stalled", "failing", "unknown")
-
-
-@dataclass
-class Story:
-    """What the exporter reported, second by second of one phase."""
-
-    states: list[str] = field(default_factory=list)
-    causes: list[str] = field(default_factory=list)
-    silences: list[float] = field(default_factory=list)
-    ratios: list[float] = field(default_factory=list)
-
-    def add(self, metrics: Metrics) -> None:
-        """Take one scrape."""
-        (state,) = [each for each in STATES if metrics.total("river_completer_state", state=each) == 1]
-        self.states.append(state)
-        self.causes.append(",".join(each.labels["cause"] for each in metrics.samples("river_completer_cause")))
-        self.silences.append(metrics.most("river_completer_silence_seconds") or 0.0)
-        self.ratios.append(metrics.most("river_completer_budget_used_ratio") or 0.0)
-
-
-def follow(exporter: Exporter, seconds: float) -> Story:
-    """Scrape once a second for so long."""
-    story, ends = Story(), time.monotonic() + seconds
-    while time.monotonic() < ends:
-        story.add(exporter.metrics())
-        time.sleep(1)
-    return story
-
-
-def completed(admin: psycopg.Connection) -> int:
-    """How many jobs are completed."""
-    row = admin.execute("SELECT count(*) FROM river_job WHERE state = 'completed'").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def is_ok(exporter: Exporter) -> bool:
-    """Whether the exporter says so."""
-    return exporter.metrics().total("river_completer_state", state="ok") == 1
 
 
 @pytest.fixture
@@ -64,33 +22,9 @@ def proxy(database: Database) -> Iterator[TcpProxy]:
         yield started
 
 
-@pytest.mark.parametrize(
-    "fault", ["check-constraint", "raising-trigger", "read-only", "sync-standby", "row-lock", "table-lock"]
-)
-def test_no_completion_no_ok(database: Database, river: StartRiver, fault: str) -> None:
-    """For 45 s nothing is completed: from the 15th on never `ok`, the cause right; `ok` again with completions."""
-    worker = river(rate=50, job_seconds=0.25, workers=20, pool=10)
-    with Exporter(database.exporter_url) as exporter, database.connect() as admin:
-        admin.execute("SET synchronous_commit = off")
-        wait_for(lambda: is_ok(exporter), 30, "a healthy River to be ok")
-        with FAULTS[fault](Environment(database.superuser_url, worker), 3600):
-            story = follow(exporter, 15)
-            before = completed(admin)
-            story = follow(exporter, 30)
-            during = completed(admin) - before
-        lifted = time.monotonic()
-        assert "ok" not in story.states, story
-        assert "unknown" not in story.states
-        assert set(story.causes) == {FAULTS[fault].cause}, story
-        if fault != "sync-standby":  # there a cancelled commit is durable all the same
-            assert during == 0
-        if fault == "table-lock":  # the exporter cannot read the table either: when the last commit was is not known
-            assert max(story.silences) < 15
-        elif fault != "sync-standby":
-            assert max(story.silences) > 30
-        wait_for(lambda: is_ok(exporter), 40, "completions to be on time again")
-        assert completed(admin) > before
-        assert time.monotonic() - lifted < 40
+def test_a_missing_standby_is_never_ok(database: Database, river: StartRiver) -> None:
+    """Though River makes no attempt any more after a while, and cancelled commits are durable all the same."""
+    no_completion_no_ok(database, river, "sync-standby")
 
 
 def test_a_black_hole_of_six_seconds_is_no_longer_than_that(
