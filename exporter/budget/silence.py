@@ -287,7 +287,8 @@ class Silence:
         if rollbacks is None or not self._rollbacks or now - self.polled > HEARD_WITHIN:
             return False
         (first, before), (last, base) = self._rollbacks[0], self._rollbacks[-1]
-        usual = (base - before) / (last - first) if last > first else 0.0
+        # over a minute at least: what a start rolls back within a few seconds is no rate
+        usual = (base - before) / max(last - first, HEALTHY_SECONDS)
         return rollbacks - base > REFUSALS + ROLLBACKS * usual * self.since(now)
 
     def _await(self, jobs: Sequence[Running], overdue: dict[int, float], *, trouble: bool) -> None:
