@@ -66,7 +66,8 @@ METRICS = {
 PARTLY = {"river_vacuum_held_back_seconds", "river_vacuum_held_back_transactions", "river_maintenance_late_seconds"}
 
 MOVING = {
-    "river_exporter_capability", "river_postgres_connections", "river_sessions", "river_pool_connections",
+    "river_exporter_capability", "river_listeners", "river_postgres_connections", "river_sessions",
+    "river_pool_connections",
     "river_statement_calls_total", "river_statement_seconds_total", "river_statement_rows_total",
     "river_statement_blocks_total", "river_statements_folded_total", "river_session_seconds_total",
     "river_vacuum_held_back_transactions", "river_table_rows", "river_table_bytes_per_row",
