@@ -96,7 +96,6 @@ class Completions(Evidence):
 
     Attributes:
         seconds: since a completion was committed while one is due; None when none is due.
-        since: seconds since the last completion, or since the first look.
         gap: the longest time between two completions of the last seconds.
         on_time: when a completion was last seen committed that was not late, monotonic seconds.
         age: seconds since the newest completion; None without any.
@@ -107,7 +106,6 @@ class Completions(Evidence):
     """
 
     seconds: float | None = None
-    since: float = 0.0
     gap: float = 0.0
     on_time: float | None = None
     age: float | None = None

@@ -84,7 +84,6 @@ class CompletionsCollector(SchemaCollector):
             key=schema,
             at=now,
             seconds=seconds,
-            since=silence.since(now),
             gap=silence.gap(now),
             on_time=silence.on_time,
             age=silence.age,
